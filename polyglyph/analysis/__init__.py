@@ -1,0 +1,1 @@
+"""Offline: the model organism; from stats and traces to experts, plans and evaluations."""

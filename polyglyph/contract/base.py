@@ -1,0 +1,47 @@
+"""The rules every document shares: unknown fields, coercion and non-finite numbers are refused."""
+
+import hashlib
+from typing import Any
+
+import rfc8785
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from polyglyph.contract.errors import RequestError
+
+
+class Document(BaseModel):
+    """An immutable document that never coerces what it is given."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+
+
+def digest(document: Any) -> str:
+    """Give `sha256:<hex>` of a JSON-like value's canonical form (RFC 8785)."""
+    return "sha256:" + hashlib.sha256(rfc8785.dumps(document)).hexdigest()
+
+
+def as_request_error(error: ValidationError, *, root: str) -> RequestError:
+    """Turn a pydantic error into the 400 that names the first offending field.
+
+    Args:
+        error: What pydantic raised.
+        root: Name of the field that holds the document, such as `steering`.
+    """
+    first = error.errors(include_url=False)[0]
+    param = field_path(root, first["loc"])
+    came = first.get("input")
+    shown = "" if first["type"] == "missing" else f" (got {_short(came)})"
+    return RequestError(f"{param}: {first['msg']}{shown}", param=param)
+
+
+def field_path(root: str, location: tuple[int | str, ...]) -> str:
+    """Write a pydantic location as a path, `steering.edits[2].value`."""
+    path = root
+    for part in location:
+        path += f"[{part}]" if isinstance(part, int) else f".{part}"
+    return path
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."

@@ -1,0 +1,101 @@
+"""Everything Polyglyph refuses, as one tree.
+
+PolyglyphError
+├── RequestError                 400, one request is wrong
+│   ├── ImpossibleEditError      400, an edit that the loaded model cannot honour
+│   ├── PlanMismatchError        400, a plan made for another model
+│   ├── UnknownPlanError         404
+│   ├── AdminKeyError            403
+│   └── BodyTooLargeError        413
+├── SteeringLostError            500, the engine did not take up what was asked: never served in silence
+└── StartupError                 the server does not start
+    ├── UnsupportedVllmError
+    ├── UnsupportedModelError
+    └── MissingHooksError
+"""
+
+from typing import Any, ClassVar
+
+
+class PolyglyphError(Exception):
+    """Root of the tree; its text says what was expected, what came and what to do."""
+
+
+class RequestError(PolyglyphError):
+    """A request that cannot be served as asked.
+
+    Args:
+        message: What was expected, what came, what to do.
+        param: Path of the offending field, such as `steering.edits[2].value`.
+    """
+
+    status: ClassVar[int] = 400
+    type: ClassVar[str] = "invalid_request_error"
+    code: ClassVar[str] = "invalid_steering"
+
+    def __init__(self, message: str, *, param: str | None = None) -> None:
+        super().__init__(message)
+        self.param = param
+
+    def to_openai(self) -> dict[str, Any]:
+        """Give the error body in OpenAI's shape."""
+        return {"error": {"message": str(self), "type": self.type, "param": self.param, "code": self.code}}
+
+
+class ImpossibleEditError(RequestError):
+    """An edit that the loaded model cannot honour."""
+
+    code = "impossible_edit"
+
+
+class PlanMismatchError(RequestError):
+    """A plan that was made for another model."""
+
+    code = "plan_mismatch"
+
+
+class UnknownPlanError(RequestError):
+    """A plan name that the registry does not hold."""
+
+    status = 404
+    type = "not_found_error"
+    code = "plan_not_found"
+
+
+class AdminKeyError(RequestError):
+    """A caller without the admin key on a route that changes the server."""
+
+    status = 403
+    type = "permission_error"
+    code = "admin_key_required"
+
+
+class BodyTooLargeError(RequestError):
+    """A request body over `--max-body-bytes`."""
+
+    status = 413
+    code = "body_too_large"
+
+
+class SteeringLostError(RequestError):
+    """The engine finished a request without having taken up its steering."""
+
+    status = 500
+    type = "server_error"
+    code = "steering_lost"
+
+
+class StartupError(PolyglyphError):
+    """A reason not to start serving."""
+
+
+class UnsupportedVllmError(StartupError):
+    """A vLLM release that Polyglyph was not written for."""
+
+
+class UnsupportedModelError(StartupError):
+    """A model or engine setting whose routing cannot be reached."""
+
+
+class MissingHooksError(StartupError):
+    """A worker that lacks a hook on one of its MoE layers."""

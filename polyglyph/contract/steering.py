@@ -1,0 +1,126 @@
+"""The `steering` field of requests and responses, and the payload that carries it to the workers (design section 4)."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, TypeAdapter, ValidationError, field_validator
+
+from polyglyph.contract.base import Document, as_request_error, digest
+from polyglyph.contract.edits import MAX_STRENGTH
+from polyglyph.contract.errors import RequestError
+from polyglyph.contract.plan import PHASES, Edit, EditList, Phase, PhaseSet
+
+PAYLOAD_KEY = "polyglyph"
+"""Key of the payload in `SamplingParams.extra_args`; callers may not set it over HTTP."""
+
+Strength = Annotated[float, Field(ge=-MAX_STRENGTH, le=MAX_STRENGTH)]
+
+
+class SteeringRequest(Document):
+    """The object form of a request's `steering` field."""
+
+    plan: str | None = None
+    strength: Strength = 1.0
+    phases: PhaseSet | None = None
+    edits: EditList = ()
+
+    @field_validator("phases")
+    @classmethod
+    def _check_phases(cls, phases: tuple[Phase, ...] | None) -> tuple[Phase, ...] | None:
+        if phases is not None and len(set(phases)) != len(phases):
+            raise ValueError("a phase is named twice")
+        return phases
+
+
+SteeringField = SteeringRequest | Literal["off", "auto"]
+"""A parsed `steering` field; `False` reads as `off` and a plan's name as a request for that plan."""
+
+
+def parse_steering(value: Any, *, root: str = "steering") -> SteeringField:
+    """Read a request's `steering` field.
+
+    Args:
+        value: The JSON value: `false`, `"off"`, `"auto"`, a plan's name, or an object.
+
+    Raises:
+        RequestError: Anything else; `param` names the field path.
+    """
+    if value is False or value == "off":
+        return "off"
+    if value == "auto":
+        return "auto"
+    if isinstance(value, str) and value:
+        return SteeringRequest(plan=value)
+    if isinstance(value, dict):
+        try:
+            return SteeringRequest.model_validate(value)
+        except ValidationError as error:
+            raise as_request_error(error, root=root) from error
+    raise RequestError(
+        f"{root}: expected false, 'off', 'auto', the name of a plan, or an object with plan, strength, phases and "
+        f"edits; got {value!r:.60}",
+        param=root,
+    )
+
+
+class SteeringPayload(Document):
+    """What travels with one request to the workers: the edits by content, never by name.
+
+    Args of note:
+        key: Identifies the request's receipt; one HTTP request (with all its choices) has one key.
+        edits: All edits; empty when the request is not steered.
+        fingerprint: Fingerprint of the effective plan, or empty.
+        script: Request script (ISO 15924, `Zyyy` for none).
+        wants_summary: Keep this request's own sums for its response.
+    """
+
+    version: Literal[1] = 1
+    key: str = Field(pattern=r"^[0-9a-f]{32}$")
+    edits: EditList = ()
+    strength: Strength = 1.0
+    phases: PhaseSet = PHASES
+    fingerprint: str = ""
+    script: str = Field(default="Zyyy", pattern=r"^[A-Z][a-z]{3}$")
+    tag: str = Field(default="", max_length=64)
+    wants_summary: bool = False
+
+    @property
+    def is_steered(self) -> bool:
+        """Whether any token's routing may differ; strength 0 and an empty plan are exactly no steering."""
+        return bool(self.edits) and self.strength != 0.0
+
+    @property
+    def cache_salt(self) -> str | None:
+        """Digest of edits, strength and phases for the prefix cache, or None when the request is not steered."""
+        if not self.is_steered:
+            return None
+        content = self.model_dump(mode="json", include={"edits", "strength"}, exclude_none=True)
+        return digest({**content, "phases": sorted(self.phases)})
+
+
+class SteeringEcho(Document):
+    """The `steering` field of a response; the last two fields are known at the request's end."""
+
+    applied: bool
+    plan: str | None
+    fingerprint: str | None
+    strength: float
+    phases: PhaseSet
+    source: Literal["request", "policy", "default"]
+    request_script: str
+    tokens_steered: int | None = None
+    dose: float | None = None
+
+
+_EDITS: TypeAdapter[tuple[Edit, ...]] = TypeAdapter(EditList)
+
+
+def parse_edits(value: Any, *, root: str) -> tuple[Edit, ...]:
+    """Read a list of edits.
+
+    Raises:
+        RequestError: `param` names the field path.
+    """
+    try:
+        return _EDITS.validate_python(value)
+    except ValidationError as error:
+        raise as_request_error(error, root=root) from error

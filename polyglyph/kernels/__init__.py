@@ -1,0 +1,1 @@
+"""One folder per operation on routing tensors, each with its plain torch reference."""

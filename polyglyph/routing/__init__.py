@@ -1,0 +1,1 @@
+"""The vLLM plugin: engine hooks, token-to-slot mapping, device stats."""

@@ -1,0 +1,1 @@
+"""HTTP: endpoint plugin, middleware, routes, and the launcher."""
