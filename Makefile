@@ -20,10 +20,12 @@ test: $(STAMP) ## Install everything and run all tests, each real engine in a pr
 	@$(BIN)/python tests/run.py $(ARGS)
 
 check: $(STAMP) ## Format, lint, types and import directions, in under a minute
-	@echo "== format" && $(BIN)/ruff format --check .
-	@echo "== lint" && $(BIN)/ruff check .
-	@echo "== types" && $(BIN)/mypy
-	@echo "== import directions" && $(BIN)/lint-imports --no-logo
+	@status=0; \
+	echo "== format" && $(BIN)/ruff format --check . || status=1; \
+	echo "== lint" && $(BIN)/ruff check . || status=1; \
+	echo "== types" && $(BIN)/mypy || status=1; \
+	echo "== import directions" && $(BIN)/lint-imports --no-logo || status=1; \
+	exit $$status
 
 bench: $(STAMP) ## Run the benchmarks
 	@$(BIN)/python -m benchmarks $(ARGS)

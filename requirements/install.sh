@@ -1,13 +1,14 @@
 #!/usr/bin/env bash
 # Install Polyglyph, everything pinned, into a virtual environment; `make` calls it when the lock or pyproject.toml changed.
 #
-# usage: requirements/install.sh VENV
+# usage: requirements/install.sh VENV [--dependencies-only]
 #
 # PYTHON=python3.12 chooses the interpreter. The last thing written is VENV/.installed, so that an interrupted run
 # starts again; two runs at once take turns.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-venv=${1:?usage: requirements/install.sh VENV}
+venv=${1:?usage: requirements/install.sh VENV [--dependencies-only]}
+mode=${2:-}
 stamp=$venv/.installed
 lock=requirements/cpu.lock
 step=0
@@ -21,6 +22,7 @@ main() {
   create_environment
   install_torch
   install_lock
+  if [[ $mode == --dependencies-only ]]; then return; fi
   install_polyglyph
   check_imports
   touch "$stamp"
@@ -71,13 +73,14 @@ find_python() {
 }
 
 install_system_packages() {
-  announce "Checking what PyICU is built with: ICU, pkg-config, a C++ compiler"
+  announce "Checking the system packages: ICU, pkg-config and C++ to build PyICU, libnuma for vLLM"
   local missing=()
   command -v pkg-config >/dev/null || missing+=(pkg-config)
   pkg-config --exists icu-i18n 2>/dev/null || missing+=(libicu-dev)
   command -v c++ >/dev/null || missing+=(g++)
   "$python" -c 'import os, sys, sysconfig
 sys.exit(not os.path.exists(os.path.join(sysconfig.get_path("include"), "Python.h")))' || missing+=(python3-dev)
+  "$python" -c 'import ctypes; ctypes.CDLL("libnuma.so.1")' 2>/dev/null || missing+=(libnuma1)
   "$python" -c 'import ensurepip' 2>/dev/null || missing+=(python3-venv)
   if ((${#missing[@]} == 0)); then return; fi
   local command="apt-get update && apt-get install -y ${missing[*]}"
@@ -89,7 +92,7 @@ sys.exit(not os.path.exists(os.path.join(sysconfig.get_path("include"), "Python.
   fi
   fail "these system packages are missing and cannot be installed from here: ${missing[*]}" \
     "Debian, Ubuntu:  sudo sh -c '$command'" \
-    "Fedora, RHEL:    sudo dnf install -y libicu-devel pkgconf-pkg-config gcc-c++ python3-devel" \
+    "Fedora, RHEL:    sudo dnf install -y libicu-devel pkgconf-pkg-config gcc-c++ python3-devel numactl-libs" \
     "Then run make again."
 }
 

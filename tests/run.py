@@ -34,17 +34,18 @@ class Tally:
         return f"{line}, {self.skipped} skipped" if self.skipped else line
 
 
-def main(arguments: Sequence[str]) -> int:
+def main(arguments: Sequence[str], *, tests: Path = TESTS) -> int:
     """Run all groups in turn, never two engines at once, and print the sum.
 
     Args:
         arguments: Flags of pytest, handed to every group.
+        tests: Folder of the tests.
 
     Returns:
         The exit status: 0 when something passed and nothing failed.
     """
     total = Tally()
-    for name, selection in groups(TESTS):
+    for name, selection in groups(tests):
         print(f"\n=== {name}", flush=True)
         started = time.monotonic()
         tally = run_group(selection, arguments)
