@@ -1,0 +1,198 @@
+"""The command `polyglyph organism`: look at the world, train the organism, measure it, make its plans.
+
+Data goes to stdout, words to stderr. Exit codes: 0 done, 1 refused (the text says why), 2 wrong usage.
+"""
+
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from polyglyph.analysis.organism.errors import OrganismError, OutputError
+from polyglyph.analysis.organism.run import MAX_SEED, Run
+
+if TYPE_CHECKING:
+    from polyglyph.analysis.organism.training import Trained
+
+app = typer.Typer(
+    help="The model organism: a tiny MoE trained on a world written in four scripts.", no_args_is_help=True
+)
+
+Seed = Annotated[int, typer.Option(min=0, max=MAX_SEED, help="Makes the world, the weights and the lessons.")]
+Threads = Annotated[int, typer.Option(min=1, help="CPU threads; one is fastest on a busy machine.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print the data as JSON.")]
+
+
+@app.command()
+def world(
+    *,
+    seed: Seed = Run.seed,
+    output: Annotated[Path | None, typer.Option(help="Write the world to this new file instead, as JSON.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show the synthetic world: its relations and entities, and a fact of each home script in every script."""
+    with _refusals():
+        from polyglyph.analysis.organism.world import make_world
+
+        made = make_world(seed)
+        if output is not None:
+            _write_new(output, _dump(made.to_json()))
+        elif as_json:
+            _print(_dump(made.to_json()))
+        else:
+            from polyglyph.analysis.organism.summary import summarise
+
+            _print(summarise(made))
+
+
+@app.command()
+def train(  # noqa: PLR0913 - one parameter per option
+    *,
+    output: Annotated[Path, typer.Option(help="A new or empty directory for the model.")],
+    seed: Seed = Run.seed,
+    steps: Annotated[int, typer.Option(min=1, help="Optimiser steps.")] = Run.num_steps,
+    lessons: Annotated[int, typer.Option(min=1, help="Training examples per step.")] = Run.num_lessons,
+    threads: Threads = 1,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on from the checkpoint in the directory.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Train an organism from nothing, measure it and write its card. About five minutes on one core."""
+    with _refusals():
+        _check_output(output, resume=resume)
+        _use_threads(threads)
+        from polyglyph.analysis.organism.card import describe_training, write_card
+        from polyglyph.analysis.organism.checkpoint import FILE_NAME
+        from polyglyph.analysis.organism.model import save_model
+
+        output.mkdir(parents=True, exist_ok=True)
+        trained = _train(Run(seed=seed, num_steps=steps, num_lessons=lessons), output)
+        save_model(trained.model, trained.tokenizer, output)
+        _say("measuring")
+        card = write_card(output, describe_training(trained.progress))
+        (output / FILE_NAME).unlink()
+        _print_card(card, output, as_json=as_json)
+
+
+@app.command()
+def card(
+    *,
+    directory: Annotated[Path, typer.Argument(help="Directory of a trained organism.")],
+    threads: Threads = 1,
+    as_json: AsJson = False,
+) -> None:
+    """Measure an organism again and rewrite its card.json and README.md."""
+    with _refusals():
+        _check_exists(directory)
+        _use_threads(threads)
+        from polyglyph.analysis.organism.card import read_training, write_card
+
+        _print_card(write_card(directory, read_training(directory)), directory, as_json=as_json)
+
+
+@app.command()
+def plans(
+    *,
+    directory: Annotated[Path, typer.Argument(help="Directory of a trained organism.")],
+    output: Annotated[Path, typer.Option(help="Directory for the plans; plans of the same names are replaced.")],
+    threads: Threads = 1,
+    as_json: AsJson = False,
+) -> None:
+    """Make the plan of each home script, choose its dose on half of the entities and judge it on the other half."""
+    with _refusals():
+        _check_exists(directory)
+        _use_threads(threads)
+        from polyglyph.analysis.organism.card import load_decoder, read_training
+        from polyglyph.analysis.organism.plans import bind, make_plans, save_plan
+        from polyglyph.analysis.organism.world import make_world
+
+        decoder, training = load_decoder(directory), read_training(directory)
+        made = make_plans(decoder, make_world(training.seed), bind(directory)).values()
+        output.mkdir(parents=True, exist_ok=True)
+        paths = [save_plan(plan, output) for plan in made]
+        _print(_dump([plan.to_json() for plan in made]) if as_json else "\n".join(str(path) for path in paths))
+
+
+def _train(run: Run, output: Path) -> "Trained":
+    from polyglyph.analysis.organism.display import TrainingDisplay
+    from polyglyph.analysis.organism.training import train as train_run
+
+    try:
+        with TrainingDisplay(num_steps=run.num_steps) as display:
+            return train_run(run, directory=output, report=display)
+    except KeyboardInterrupt:
+        _say(f"stopped; go on with the same command and --resume (checkpoint in {output})")
+        raise typer.Exit(130) from None
+
+
+def _check_output(output: Path, *, resume: bool) -> None:
+    from polyglyph.analysis.organism.checkpoint import FILE_NAME
+
+    has_checkpoint = (output / FILE_NAME).is_file()
+    if output.exists() and not output.is_dir():
+        raise OutputError(f"{output} is a file, not a directory: give a new directory")
+    if resume and not has_checkpoint:
+        raise OutputError(f"{output} holds no {FILE_NAME} to resume: leave out --resume to start anew")
+    if not resume and output.is_dir() and any(output.iterdir()):
+        advice = "give --resume to go on with it, or a new directory" if has_checkpoint else "give a new directory"
+        raise OutputError(f"{output} is not empty: {advice}")
+
+
+def _check_exists(directory: Path) -> None:
+    if not directory.is_dir():
+        raise OutputError(f"{directory} is not a directory: give the directory of a trained organism")
+
+
+def _use_threads(threads: int) -> None:
+    import torch
+    from transformers.utils import logging
+
+    torch.set_num_threads(threads)
+    logging.disable_progress_bar()
+
+
+def _write_new(path: Path, text: str) -> None:
+    try:
+        with path.open("x", encoding="utf-8") as file:
+            file.write(text + "\n")
+    except OSError as error:
+        raise OutputError(f"cannot write {path}: {error.strerror}") from error
+
+
+def _print_card(document: dict[str, Any], directory: Path, *, as_json: bool) -> None:
+    from polyglyph.analysis.organism.card import README_NAME
+
+    _print(_dump(document) if as_json else (directory / README_NAME).read_text(encoding="utf-8"))
+
+
+def _dump(document: Any) -> str:
+    return json.dumps(document, indent=2, ensure_ascii=False)
+
+
+def _print(text: str) -> None:
+    sys.stdout.write(text.rstrip("\n") + "\n")
+
+
+def _say(text: str) -> None:
+    typer.echo(text, err=True)
+
+
+@contextmanager
+def _refusals() -> Iterator[None]:
+    """Turn what the user can mend into one line on stderr and exit code 1."""
+    try:
+        yield
+    except OrganismError as error:
+        _say(f"error: {error}")
+        raise typer.Exit(1) from None
+    except ModuleNotFoundError as error:
+        if (error.name or "").startswith("polyglyph"):
+            raise
+        _say(
+            f"error: this command needs the package that gives `{error.name}`: "
+            "install polyglyph[cpu,analysis] or polyglyph[cuda,analysis]"
+        )
+        raise typer.Exit(1) from None
