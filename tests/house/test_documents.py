@@ -77,6 +77,11 @@ def test_the_word_list_holds_every_word_of_the_design() -> None:
     assert len(rows) == len(set(rows)), "a word explained twice"
 
 
+def test_every_page_under_docs_is_in_its_table_of_contents() -> None:
+    pages = {path.name for path in (ROOT / "docs").glob("*.md")} - {"README.md"}
+    assert not [name for name in pages if f"({name})" not in page("docs/README.md")]
+
+
 def test_the_changelog_speaks_of_this_version() -> None:
     assert re.search(rf"^## {re.escape(__version__)}\b", page("CHANGELOG.md"), re.MULTILINE)
 
