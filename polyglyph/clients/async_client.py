@@ -1,0 +1,140 @@
+"""The asynchronous Python client; the same surface as the synchronous one, awaited."""
+
+from functools import cached_property
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self, TypeVar
+
+import httpx
+
+from polyglyph.clients import calls
+from polyglyph.clients.answers import LoadedModel, PlanEntry, Validation
+from polyglyph.clients.calls import Call
+from polyglyph.clients.errors import unreachable
+from polyglyph.clients.keys import DEFAULT_TIMEOUT_S, DEFAULT_URL, Keys
+from polyglyph.contract.plan import Plan
+from polyglyph.contract.policy import Policy
+from polyglyph.contract.stats import Stats
+
+if TYPE_CHECKING:
+    from openai import AsyncOpenAI
+
+T = TypeVar("T")
+
+
+class AsyncPolyglyph:
+    """A server, seen from asyncio; the same surface as `Polyglyph`, awaited.
+
+    Args:
+        url: Where the server listens, without `/v1`.
+        api_key: The key of `--api-key`, if the server wants one.
+        admin_key: The key of `--admin-key`, for what changes the server.
+        timeout_s: Longest wait for an answer, in seconds.
+        transport: How to reach the server's own routes; for tests.
+    """
+
+    def __init__(
+        self,
+        url: str = DEFAULT_URL,
+        *,
+        api_key: str | None = None,
+        admin_key: str | None = None,
+        timeout_s: float = DEFAULT_TIMEOUT_S,
+        transport: httpx.AsyncBaseTransport | None = None,
+    ) -> None:
+        self.url = url.rstrip("/")
+        self._keys = Keys(api_key, admin_key)
+        self._timeout_s = timeout_s
+        self._http = httpx.AsyncClient(timeout=timeout_s, transport=transport)
+        self.plans = AsyncPlans(self)
+        self.policy = AsyncPolicyOf(self)
+
+    @cached_property
+    def openai(self) -> "AsyncOpenAI":
+        """The ordinary asynchronous OpenAI client of this server."""
+        from openai import AsyncOpenAI
+
+        return AsyncOpenAI(base_url=f"{self.url}/v1", api_key=self._keys.for_openai, timeout=self._timeout_s)
+
+    async def validate(self, *, plan: Plan | None = None, steering: Any = None) -> Validation:
+        """Try a plan or a `steering` field against the loaded model; nothing is changed."""
+        return await self.send(calls.validate(plan=plan, steering=steering))
+
+    async def schema(self) -> dict[str, Any]:
+        """Give the JSON Schemas of plan, policy, request and response fields."""
+        return await self.send(calls.get_schema())
+
+    async def model(self) -> LoadedModel:
+        """Give what is loaded, and the hooks of every worker."""
+        return await self.send(calls.get_model())
+
+    async def stats(self, **filters: str) -> Stats:
+        """Give the sums since the last reset; filters are those of `GET /v1/routing/stats`, such as `script="Cyrl"`."""
+        return await self.send(calls.get_stats(filters))
+
+    async def reset_stats(self) -> None:
+        """Set all sums to zero."""
+        await self.send(calls.reset_stats())
+
+    async def send(self, call: Call[T]) -> T:
+        """Send one call and read its answer; raises what `Polyglyph.send` raises."""
+        try:
+            response = await self._http.request(
+                call.method,
+                self.url + call.path,
+                json=call.body,
+                params=call.params,
+                headers=self._keys.headers(needs_admin=call.needs_admin),
+            )
+        except (httpx.TransportError, httpx.InvalidURL) as error:
+            raise unreachable(self.url, error) from error
+        return call.result(response)
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._http.aclose()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+
+class AsyncPlans:
+    """The server's registry of plans, awaited."""
+
+    def __init__(self, client: AsyncPolyglyph) -> None:
+        self._client = client
+
+    async def list(self) -> tuple[PlanEntry, ...]:
+        """List the plans by name."""
+        return await self._client.send(calls.list_plans())
+
+    async def get(self, name: str) -> Plan:
+        """Fetch a plan by name or fingerprint."""
+        return await self._client.send(calls.get_plan(name))
+
+    async def put(self, plan: Plan) -> None:
+        """Register a plan under its name; a name in use is repointed."""
+        await self._client.send(calls.put_plan(plan))
+
+    async def delete(self, name: str) -> None:
+        """Take a name out of the registry; the content stays reachable by fingerprint."""
+        await self._client.send(calls.delete_plan(name))
+
+
+class AsyncPolicyOf:
+    """The server's policy, awaited."""
+
+    def __init__(self, client: AsyncPolyglyph) -> None:
+        self._client = client
+
+    async def get(self) -> Policy:
+        """Fetch the policy."""
+        return await self._client.send(calls.get_policy())
+
+    async def put(self, policy: Policy) -> None:
+        """Replace the policy."""
+        await self._client.send(calls.put_policy(policy))

@@ -1,0 +1,138 @@
+"""The server's own routes as data: what to send, and how to read the answer.
+
+Both clients, sync and async, send these; nothing here does I/O.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+from urllib.parse import quote
+
+import httpx
+from pydantic import BaseModel, ValidationError
+
+from polyglyph.clients.answers import LoadedModel, PlanEntry, Validation
+from polyglyph.clients.errors import AnswerError, body_of, error_of
+from polyglyph.contract.plan import Plan
+from polyglyph.contract.policy import Policy
+from polyglyph.contract.stats import Stats
+
+T = TypeVar("T")
+ModelT = TypeVar("ModelT", bound=BaseModel)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Call(Generic[T]):
+    """One request to the server and the reader of its answer.
+
+    Attributes:
+        method: HTTP method.
+        path: Path below the server's URL.
+        read: Turns the answer's JSON into the result.
+        body: JSON to send, if any.
+        params: Query parameters.
+        needs_admin: The server wants the admin key.
+    """
+
+    method: str
+    path: str
+    read: Callable[[Any], T]
+    body: Any = None
+    params: dict[str, str] | None = None
+    needs_admin: bool = False
+
+    def result(self, response: httpx.Response) -> T:
+        """Read the answer.
+
+        Raises:
+            RequestError: The server refused.
+            AnswerError: The server failed, or is no Polyglyph server.
+        """
+        if response.is_error:
+            raise error_of(response.status_code, body_of(response.text), url=str(response.url))
+        return self.read(body_of(response.text))
+
+
+def list_plans() -> Call[tuple[PlanEntry, ...]]:
+    """List the registry."""
+    return Call(method="GET", path="/v1/steering/plans", read=_read_plan_list)
+
+
+def get_plan(name: str) -> Call[Plan]:
+    """Fetch a plan by name or fingerprint."""
+    return Call(method="GET", path=_plan_path(name), read=_reader(Plan))
+
+
+def put_plan(plan: Plan) -> Call[None]:
+    """Register a plan under its name, or point the name to this content."""
+    return Call(method="PUT", path=_plan_path(plan.name), read=_ignore, body=plan.to_json(), needs_admin=True)
+
+
+def delete_plan(name: str) -> Call[None]:
+    """Take a name out of the registry."""
+    return Call(method="DELETE", path=_plan_path(name), read=_ignore, needs_admin=True)
+
+
+def validate(*, plan: Plan | None, steering: Any) -> Call[Validation]:
+    """Try a plan, or else a `steering` field, against the loaded model."""
+    body = {"steering": steering} if plan is None else {"plan": plan.to_json()}
+    return Call(method="POST", path="/v1/steering/validate", read=_reader(Validation), body=body)
+
+
+def get_policy() -> Call[Policy]:
+    """Fetch the policy."""
+    return Call(method="GET", path="/v1/steering/policy", read=_reader(Policy))
+
+
+def put_policy(policy: Policy) -> Call[None]:
+    """Replace the policy."""
+    body = policy.model_dump(mode="json", by_alias=True, exclude_none=True)
+    return Call(method="PUT", path="/v1/steering/policy", read=_ignore, body=body, needs_admin=True)
+
+
+def get_schema() -> Call[dict[str, Any]]:
+    """Fetch the JSON Schemas."""
+    return Call(method="GET", path="/v1/steering/schema", read=_read_object)
+
+
+def get_model() -> Call[LoadedModel]:
+    """Fetch what is loaded and hooked."""
+    return Call(method="GET", path="/v1/routing/model", read=_reader(LoadedModel))
+
+
+def get_stats(filters: dict[str, str]) -> Call[Stats]:
+    """Fetch the sums since the last reset."""
+    return Call(method="GET", path="/v1/routing/stats", read=_reader(Stats), params=filters, needs_admin=True)
+
+
+def reset_stats() -> Call[None]:
+    """Set all sums to zero."""
+    return Call(method="POST", path="/v1/routing/stats/reset", read=_ignore, needs_admin=True)
+
+
+def _plan_path(name: str) -> str:
+    return f"/v1/steering/plans/{quote(name, safe='')}"
+
+
+def _reader(kind: type[ModelT]) -> Callable[[Any], ModelT]:
+    def read(answer: Any) -> ModelT:
+        try:
+            return kind.model_validate(answer)
+        except ValidationError as error:
+            raise AnswerError(f"the server's answer is no {kind.__name__} that this client reads: {error}") from error
+
+    return read
+
+
+def _read_plan_list(answer: Any) -> tuple[PlanEntry, ...]:
+    return tuple(_reader(PlanEntry)(entry) for entry in _read_object(answer).get("data", ()))
+
+
+def _read_object(answer: Any) -> dict[str, Any]:
+    if not isinstance(answer, dict):
+        raise AnswerError(f"the server's answer is no JSON object but {type(answer).__name__}")
+    return answer
+
+
+def _ignore(answer: Any) -> None:
+    del answer

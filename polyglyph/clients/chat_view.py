@@ -1,0 +1,124 @@
+"""How answers look on a terminal."""
+
+import re
+import sys
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from rich.console import Group
+from rich.table import Table
+from rich.text import Text
+
+from polyglyph.clients.echo import routing_of, steering_of
+from polyglyph.clients.errors import AnswerError
+from polyglyph.clients.output import print_data, say, words_console
+from polyglyph.contract.routing import RoutingSummary
+from polyglyph.contract.steering import SteeringEcho
+
+if TYPE_CHECKING:
+    from openai.types.chat import ChatCompletion, ChatCompletionChunk, ChatCompletionMessage
+    from openai.types.chat.chat_completion_chunk import ChoiceDelta
+
+THINKING = re.compile(r"\A\s*(?:<think>)?(.*?)</think>", re.DOTALL)
+
+
+def print_answer(answer: "ChatCompletion", *, expects_echo: bool) -> None:
+    """Print an answer to stdout, and its reasoning and echo to stderr."""
+    reasoning, text = split_reasoning(answer.choices[0].message)
+    if reasoning:
+        say(Text(reasoning), style="dim")
+    print(text)
+    say_echo(steering_of(answer), expects_echo=expects_echo)
+
+
+def print_stream(chunks: "Iterable[ChatCompletionChunk]", *, expects_echo: bool) -> None:
+    """Print an answer while it is written."""
+    echo: SteeringEcho | None = None
+    words = words_console()
+    is_thinking = False
+    for chunk in chunks:
+        echo = steering_of(chunk) or echo
+        if not chunk.choices:
+            continue
+        delta = chunk.choices[0].delta
+        reasoning, text = _reasoning_of(delta), delta.content or ""
+        is_thinking = (is_thinking or "<think>" in text) and "</think>" not in text
+        if reasoning or is_thinking or "</think>" in text:
+            words.print(Text(reasoning or text), style="dim", end="")
+        else:
+            sys.stdout.write(text)
+            sys.stdout.flush()
+    print()
+    say_echo(echo, expects_echo=expects_echo)
+
+
+def print_comparison(unsteered: "ChatCompletion", steered: "ChatCompletion") -> None:
+    """Print two answers side by side, with dose and tokens by phase below."""
+    table = Table(expand=True, show_lines=True)
+    table.add_column("unsteered", ratio=1)
+    table.add_column(_title(steering_of(steered)), ratio=1)
+    table.add_row(_body(unsteered), _body(steered))
+    table.add_row(_figures(unsteered), _figures(steered))
+    print_data(table)
+
+
+def split_reasoning(message: "ChatCompletionMessage") -> tuple[str, str]:
+    """Give reasoning and answer, whether the server parsed the thinking block or left it in the text."""
+    reasoning, text = _reasoning_of(message), message.content or ""
+    if not reasoning and (found := THINKING.search(text)):
+        return found.group(1).strip(), text[found.end() :].lstrip()
+    return reasoning, text
+
+
+def say_echo(echo: SteeringEcho | None, *, expects_echo: bool) -> None:
+    """Say what the server did with the request's steering.
+
+    Raises:
+        AnswerError: Steering was asked for, and the server says nothing of it.
+    """
+    if echo is not None:
+        say(f"[{describe(echo)}]", style="cyan")
+    elif expects_echo:
+        raise AnswerError("the answer says nothing of the steering that was asked for: this is no Polyglyph server")
+
+
+def describe(echo: SteeringEcho) -> str:
+    """Put a steering echo in one line."""
+    if not echo.applied:
+        return f"not steered, request script {echo.request_script}"
+    parts = [f"plan {echo.plan or 'inline edits'}", f"strength {echo.strength:g}", f"phases {', '.join(echo.phases)}"]
+    parts += [f"by {echo.source}"] if echo.source != "request" else []
+    parts += [f"{echo.tokens_steered} tokens steered"] if echo.tokens_steered is not None else []
+    parts += [f"dose {echo.dose:.1%}"] if echo.dose is not None else []
+    return "; ".join([*parts, f"request script {echo.request_script}"])
+
+
+def _reasoning_of(message: "ChatCompletionMessage | ChoiceDelta") -> str:
+    """Give the parsed reasoning; vLLM has called the field by both names."""
+    extra = message.model_extra or {}
+    return str(extra.get("reasoning") or extra.get("reasoning_content") or "")
+
+
+def _title(echo: SteeringEcho | None) -> str:
+    if echo is None or not echo.applied:
+        return "steered (nothing applied)"
+    return f"{echo.plan or 'inline edits'} x {echo.strength:g}"
+
+
+def _body(answer: "ChatCompletion") -> Group:
+    reasoning, text = split_reasoning(answer.choices[0].message)
+    return Group(*([Text(reasoning, style="dim")] if reasoning else []), Text(text))
+
+
+def _figures(answer: "ChatCompletion") -> Text:
+    echo, routing = steering_of(answer), routing_of(answer)
+    lines = [_tokens_line(routing.summary)] if routing and routing.summary else []
+    if echo and echo.dose is not None:
+        lines.append(f"dose {echo.dose:.1%}, {echo.tokens_steered} tokens steered")
+    return Text("\n".join(lines), style="cyan")
+
+
+def _tokens_line(summary: RoutingSummary) -> str:
+    return "tokens: " + ", ".join(
+        f"{phase} {count}" for phase, count in zip(summary.phases, summary.num_tokens, strict=True)
+    )

@@ -1,0 +1,149 @@
+"""The Python client: thin, typed access to the server's own routes beside the ordinary OpenAI client."""
+
+from functools import cached_property
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self, TypeVar
+
+import httpx
+
+from polyglyph.clients import calls
+from polyglyph.clients.answers import LoadedModel, PlanEntry, Validation
+from polyglyph.clients.calls import Call
+from polyglyph.clients.errors import unreachable
+from polyglyph.clients.keys import DEFAULT_TIMEOUT_S, DEFAULT_URL, Keys
+from polyglyph.contract.plan import Plan
+from polyglyph.contract.policy import Policy
+from polyglyph.contract.stats import Stats
+
+if TYPE_CHECKING:
+    from openai import OpenAI
+
+T = TypeVar("T")
+
+
+class Polyglyph:
+    """A server, seen from Python.
+
+    `client.openai` is the ordinary OpenAI client; steering goes in as `extra_body={"steering": ...}` and comes back
+    through `steering_of(response)` and `routing_of(response)`.
+
+    Args:
+        url: Where the server listens, without `/v1`.
+        api_key: The key of `--api-key`, if the server wants one.
+        admin_key: The key of `--admin-key`, for what changes the server.
+        timeout_s: Longest wait for an answer, in seconds.
+        transport: How to reach the server's own routes; for tests.
+    """
+
+    def __init__(
+        self,
+        url: str = DEFAULT_URL,
+        *,
+        api_key: str | None = None,
+        admin_key: str | None = None,
+        timeout_s: float = DEFAULT_TIMEOUT_S,
+        transport: httpx.BaseTransport | None = None,
+    ) -> None:
+        self.url = url.rstrip("/")
+        self._keys = Keys(api_key, admin_key)
+        self._timeout_s = timeout_s
+        self._http = httpx.Client(timeout=timeout_s, transport=transport)
+        self.plans = Plans(self)
+        self.policy = PolicyOf(self)
+
+    @cached_property
+    def openai(self) -> "OpenAI":
+        """The ordinary OpenAI client of this server."""
+        from openai import OpenAI
+
+        return OpenAI(base_url=f"{self.url}/v1", api_key=self._keys.for_openai, timeout=self._timeout_s)
+
+    def validate(self, *, plan: Plan | None = None, steering: Any = None) -> Validation:
+        """Try a plan or a `steering` field against the loaded model; nothing is changed."""
+        return self.send(calls.validate(plan=plan, steering=steering))
+
+    def schema(self) -> dict[str, Any]:
+        """Give the JSON Schemas of plan, policy, request and response fields."""
+        return self.send(calls.get_schema())
+
+    def model(self) -> LoadedModel:
+        """Give what is loaded, and the hooks of every worker."""
+        return self.send(calls.get_model())
+
+    def stats(self, **filters: str) -> Stats:
+        """Give the sums since the last reset; filters are those of `GET /v1/routing/stats`, such as `script="Cyrl"`."""
+        return self.send(calls.get_stats(filters))
+
+    def reset_stats(self) -> None:
+        """Set all sums to zero."""
+        self.send(calls.reset_stats())
+
+    def send(self, call: Call[T]) -> T:
+        """Send one call and read its answer.
+
+        Raises:
+            RequestError: The server refused; the subclass and `param` are the server's.
+            ServerUnreachableError: Nothing answers.
+            AnswerError: The server failed, or is no Polyglyph server.
+        """
+        try:
+            response = self._http.request(
+                call.method,
+                self.url + call.path,
+                json=call.body,
+                params=call.params,
+                headers=self._keys.headers(needs_admin=call.needs_admin),
+            )
+        except (httpx.TransportError, httpx.InvalidURL) as error:
+            raise unreachable(self.url, error) from error
+        return call.result(response)
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._http.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+class Plans:
+    """The server's registry of plans."""
+
+    def __init__(self, client: Polyglyph) -> None:
+        self._client = client
+
+    def list(self) -> tuple[PlanEntry, ...]:
+        """List the plans by name."""
+        return self._client.send(calls.list_plans())
+
+    def get(self, name: str) -> Plan:
+        """Fetch a plan by name or fingerprint."""
+        return self._client.send(calls.get_plan(name))
+
+    def put(self, plan: Plan) -> None:
+        """Register a plan under its name; a name in use is repointed."""
+        self._client.send(calls.put_plan(plan))
+
+    def delete(self, name: str) -> None:
+        """Take a name out of the registry; the content stays reachable by fingerprint."""
+        self._client.send(calls.delete_plan(name))
+
+
+class PolicyOf:
+    """The server's policy."""
+
+    def __init__(self, client: Polyglyph) -> None:
+        self._client = client
+
+    def get(self) -> Policy:
+        """Fetch the policy."""
+        return self._client.send(calls.get_policy())
+
+    def put(self, policy: Policy) -> None:
+        """Replace the policy."""
+        self._client.send(calls.put_policy(policy))

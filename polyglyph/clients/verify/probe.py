@@ -1,0 +1,198 @@
+"""Asks a server one question at a time through the OpenAI client and reads tokens and log-probabilities."""
+
+import secrets
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import cached_property
+from threading import Barrier
+from typing import TYPE_CHECKING, Any
+
+from polyglyph.clients.client import Polyglyph
+from polyglyph.clients.echo import routing_of, steering_of
+from polyglyph.clients.errors import AnswerError, openai_errors
+from polyglyph.clients.verify.sample import Sample
+from polyglyph.contract.errors import RequestError
+
+if TYPE_CHECKING:
+    from openai.types import Completion
+    from openai.types.chat import ChatCompletion
+
+NUM_TOP = 5
+ABSENT: Any = object()
+"""Leaves the `steering` field out."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Question:
+    """One request.
+
+    Attributes:
+        prompt: A text, or token ids.
+        is_raw: Continue the prompt as it is, without the chat template; token ids always are.
+        steering: JSON of the `steering` field.
+        max_tokens: Longest answer.
+        temperature: 0 is greedy.
+        seed: For sampling.
+        has_fixed_length: Go on to `max_tokens` whatever the model says.
+        cache_salt: Keeps the request's prefix cache apart.
+        wants_summary: Ask for the request's own routing sums.
+    """
+
+    prompt: str | tuple[int, ...]
+    is_raw: bool = False
+    steering: Any = False
+    max_tokens: int = 24
+    temperature: float = 0.0
+    seed: int | None = None
+    has_fixed_length: bool = False
+    cache_salt: str | None = None
+    wants_summary: bool = False
+
+    def extra_body(self) -> dict[str, Any]:
+        """Give the fields that OpenAI's API does not know."""
+        body: dict[str, Any] = {"return_token_ids": True, "return_tokens_as_token_ids": True}
+        body |= {"ignore_eos": True} if self.has_fixed_length else {}
+        body |= {"cache_salt": self.cache_salt} if self.cache_salt else {}
+        body |= {} if self.steering is ABSENT else {"steering": self.steering}
+        return body | ({"routing": {"return": ["summary"]}} if self.wants_summary else {})
+
+    def sampling(self) -> dict[str, Any]:
+        """Give the fields that chat and plain completion share."""
+        fields: dict[str, Any] = {"max_tokens": self.max_tokens, "temperature": self.temperature}
+        return fields if self.seed is None else fields | {"seed": self.seed}
+
+
+class Probe:
+    """A server under examination.
+
+    Chat is asked where the model has a chat template, plain completion where it has none.
+
+    Args:
+        server: The client of the server.
+    """
+
+    def __init__(self, server: Polyglyph) -> None:
+        self.server = server
+        # A retry would hide a server that died of a request.
+        self._openai = server.openai.with_options(max_retries=0)
+
+    @cached_property
+    def model_name(self) -> str:
+        """The served model's name."""
+        return str(self._model_card["id"])
+
+    @cached_property
+    def max_model_len(self) -> int:
+        """The longest context, in tokens; 2048 when the server does not say."""
+        return int(self._model_card.get("max_model_len") or 2048)
+
+    @cached_property
+    def has_chat_template(self) -> bool:
+        """Whether the server can chat."""
+        try:
+            self._chat(Question(prompt="?", max_tokens=1), "?")
+        except RequestError as error:
+            if "template" not in str(error):
+                raise
+            return False
+        return True
+
+    def ask(self, question: Question) -> Sample:
+        """Send one request and wait for its answer.
+
+        Raises:
+            RequestError: The server refused it.
+            AnswerError: The server failed.
+        """
+        if isinstance(question.prompt, str) and not question.is_raw and self.has_chat_template:
+            return _read_chat(self._chat(question, question.prompt))
+        return _read_completion(self._complete(question))
+
+    def ask_together(self, questions: Sequence[Question]) -> list[Sample]:
+        """Send requests at the same time; answers come in the order of the questions."""
+        assert self.model_name  # Fetched before the start, so that all requests leave at once.
+        assert self.has_chat_template is not None
+        start = Barrier(len(questions))
+
+        def ask(question: Question) -> Sample:
+            start.wait()
+            return self.ask(question)
+
+        with ThreadPoolExecutor(len(questions)) as pool:
+            return list(pool.map(ask, questions))
+
+    @cached_property
+    def _model_card(self) -> dict[str, Any]:
+        with openai_errors(self.server.url):
+            models = self._openai.models.list().data
+        if not models:
+            raise AnswerError(f"{self.server.url} serves no model")
+        return models[0].to_dict()
+
+    def _chat(self, question: Question, text: str) -> "ChatCompletion":
+        with openai_errors(self.server.url):
+            answer: ChatCompletion = self._openai.chat.completions.create(
+                model=self.model_name,
+                messages=[{"role": "user", "content": text}],
+                logprobs=True,
+                top_logprobs=NUM_TOP,
+                extra_body=question.extra_body(),
+                **question.sampling(),
+            )
+        return answer
+
+    def _complete(self, question: Question) -> "Completion":
+        prompt = question.prompt if isinstance(question.prompt, str) else list(question.prompt)
+        with openai_errors(self.server.url):
+            answer: Completion = self._openai.completions.create(
+                model=self.model_name,
+                prompt=prompt,
+                logprobs=NUM_TOP,
+                extra_body=question.extra_body(),
+                **question.sampling(),
+            )
+        return answer
+
+
+def new_nonce() -> str:
+    """Give a word that no earlier run has used, so that its prompts are in no prefix cache."""
+    return secrets.token_hex(6)
+
+
+def _read_chat(answer: "ChatCompletion") -> Sample:
+    choice = answer.choices[0]
+    entries = (choice.logprobs.content if choice.logprobs else None) or []
+    return Sample(
+        tokens=tuple(entry.token for entry in entries),
+        logprobs=tuple(entry.logprob for entry in entries),
+        top_logprobs=tuple(tuple((top.token, top.logprob) for top in entry.top_logprobs) for entry in entries),
+        prompt_ids=tuple((answer.model_extra or {}).get("prompt_token_ids") or ()),
+        ids=tuple((choice.model_extra or {}).get("token_ids") or ()),
+        **_read_common(answer),
+    )
+
+
+def _read_completion(answer: "Completion") -> Sample:
+    choice = answer.choices[0]
+    logprobs = choice.logprobs
+    extra = choice.model_extra or {}
+    return Sample(
+        tokens=tuple((logprobs.tokens if logprobs else None) or ()),
+        logprobs=tuple((logprobs.token_logprobs if logprobs else None) or ()),
+        top_logprobs=tuple(tuple(top.items()) for top in (logprobs.top_logprobs if logprobs else None) or ()),
+        prompt_ids=tuple(extra.get("prompt_token_ids") or ()),
+        ids=tuple(extra.get("token_ids") or ()),
+        **_read_common(answer),
+    )
+
+
+def _read_common(answer: "ChatCompletion | Completion") -> dict[str, Any]:
+    usage = answer.usage.to_dict() if answer.usage else {}
+    details = usage.get("prompt_tokens_details")
+    routing = routing_of(answer)
+    return {
+        "num_cached_tokens": details.get("cached_tokens") if isinstance(details, dict) else None,
+        "steering": steering_of(answer),
+        "summary": routing.summary if routing else None,
+    }
