@@ -5,6 +5,7 @@ Every outside command (python, pip inside it, uv, pkg-config, apt-get, sudo) is 
 
 import os
 import subprocess
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -117,6 +118,13 @@ def test_an_environment_that_is_up_to_date_is_left_alone(installer: Installer) -
     before = installer.calls()
     installer.run()
     assert installer.calls() == before
+
+
+def test_two_installs_at_once_take_turns_and_work_is_done_once(installer: Installer) -> None:
+    with ThreadPoolExecutor(2) as pool:
+        outcomes = list(pool.map(lambda _: installer.run(), range(2)))
+    assert [outcome.returncode for outcome in outcomes] == [0, 0]
+    assert sum("-m venv" in call for call in installer.calls()) == 1
 
 
 def test_missing_system_packages_are_installed_where_that_is_possible(installer: Installer) -> None:

@@ -1,5 +1,6 @@
 """What is installed: the lock, the base install without torch and vLLM, the entry points, the wheel."""
 
+import ast
 import subprocess
 import sys
 import tomllib
@@ -17,6 +18,11 @@ import polyglyph
 ROOT = Path(__file__).parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 HEAVY = ("torch", "vllm", "transformers", "triton", "icu")
+WITH_VLLM = {
+    "fastapi", "prometheus_client", "safetensors", "starlette", "tokenizers", "transformers", "triton", "uvicorn",
+    "uvloop",
+}  # fmt: skip
+"""What vLLM itself stands on and brings along, in every release we support."""
 BLOCKER = """
 import sys
 from importlib.abc import MetaPathFinder
@@ -59,6 +65,26 @@ def test_the_lock_answers_every_requirement_of_the_package() -> None:
         pin = pins[canonicalize_name(requirement.name)]
         version = str(pin.specifier).removeprefix("==").partition("+")[0]
         assert requirement.specifier.contains(version), f"{requirement} is locked as {pin}"
+
+
+def test_every_package_that_is_imported_is_a_requirement() -> None:
+    extras = PROJECT["optional-dependencies"]
+    declared = [*PROJECT["dependencies"], *(line for extra in extras.values() for line in extra)]
+    names = {canonicalize_name(Requirement(line).name).replace("-", "_") for line in declared}
+    allowed = names | WITH_VLLM | {"icu", "polyglyph", "tests", "benchmarks"} | sys.stdlib_module_names
+    assert imported_packages() <= allowed
+
+
+def imported_packages() -> set[str]:
+    names: set[str] = set()
+    for folder in ("polyglyph", "tests", "benchmarks", "examples"):
+        for path in (ROOT / folder).rglob("*.py"):
+            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+                if isinstance(node, ast.Import):
+                    names |= {alias.name.partition(".")[0] for alias in node.names}
+                elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+                    names.add(node.module.partition(".")[0])
+    return names
 
 
 def test_the_base_and_the_clients_need_neither_torch_nor_vllm() -> None:
