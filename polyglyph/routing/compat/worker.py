@@ -1,0 +1,137 @@
+"""What a worker does for Polyglyph: hook the model after loading it, prove the hooks, and answer the front end.
+
+Written for vLLM 0.32 and 0.33; leans on `v1.worker.gpu_worker.Worker` (`CPUWorker` derives from it),
+`WorkerBase.load_model`, `compile_or_warm_up_model`, and on collective RPC by method name.
+"""
+
+import os
+from typing import Any
+
+from polyglyph.contract.errors import UnsupportedModelError
+from polyglyph.kernels.annotate import MarkerAutomaton
+from polyglyph.routing import operator
+from polyglyph.routing.compat.markers import find_markers
+from polyglyph.routing.compat.model_hooks import ModelHooks
+from polyglyph.routing.compat.patching import wrap
+from polyglyph.routing.compat.runner import TRACKER, unhooked_methods
+from polyglyph.routing.layers import RoutedLayers
+from polyglyph.routing.tracker import RequestTracker, TrackerLimits
+
+_HOOKS = "_polyglyph_hooks"
+
+
+def patch_workers() -> None:
+    """Wrap the worker classes and give them the methods that the front end calls."""
+    from vllm.v1.worker.cpu_worker import CPUWorker
+    from vllm.v1.worker.gpu_worker import Worker
+
+    wrap(Worker, "load_model", lambda original: _then(original, _install))
+    for owner in (Worker, CPUWorker):
+        wrap(owner, "compile_or_warm_up_model", lambda original: _then(original, _prove))
+    for method in (polyglyph_report, polyglyph_take_receipts, polyglyph_read_stats, polyglyph_reset_stats):
+        setattr(Worker, method.__name__, method)
+
+
+def _then(original: Any, after: Any) -> Any:
+    def wrapped(self: Any, *args: Any, **kwargs: Any) -> Any:
+        result = original(self, *args, **kwargs)
+        after(self)
+        return result
+
+    return wrapped
+
+
+def _install(worker: Any) -> None:
+    config, runner = worker.vllm_config, worker.model_runner
+    check_engine(config)
+    hooks = ModelHooks(runner.get_model(), config)
+    speculative = config.num_speculative_tokens
+    max_num_reqs = config.scheduler_config.max_num_seqs
+    layers = RoutedLayers(
+        hooks.routers,
+        num_slots=max_num_reqs + 1,
+        max_num_tokens=_max_padded_tokens(config),
+        device=worker.device,
+    )
+    tracker = RequestTracker(
+        layers,
+        automaton=MarkerAutomaton.build(*find_markers(config.model_config)),
+        limits=TrackerLimits(max_num_reqs=max_num_reqs, ring_width=speculative + 2),
+        keeps_stats=os.environ.get("POLYGLYPH_STATS", "1") != "0",
+        counts=worker.rank % config.parallel_config.tensor_parallel_size == 0,
+    )
+    operator.install_layers(layers)
+    hooks.install()
+    setattr(runner, TRACKER, tracker)
+    setattr(worker, _HOOKS, hooks)
+
+
+def _max_padded_tokens(config: Any) -> int:
+    captured = config.compilation_config.max_cudagraph_capture_size or 0
+    return max(config.scheduler_config.max_num_batched_tokens, captured)
+
+
+def _prove(worker: Any) -> None:
+    """Run a neutral step where the engine's own warm-up ran none, so that every hook has been executed once."""
+    tracker: RequestTracker | None = getattr(worker.model_runner, TRACKER, None)
+    if tracker is None:
+        return
+    if not all(tracker.layers.has_run(layer) for layer in range(tracker.layers.num_layers)):
+        worker.model_runner._dummy_run(1)
+
+
+def check_engine(config: Any) -> None:
+    """Refuse engine settings under which a token cannot be told to its request.
+
+    Raises:
+        UnsupportedModelError: Names the setting.
+    """
+    parallel = config.parallel_config
+    refused = {
+        "pipeline parallelism (--pipeline-parallel-size)": parallel.pipeline_parallel_size > 1,
+        "data parallelism (--data-parallel-size)": parallel.data_parallel_size > 1,
+        "dual batch overlap (--enable-dbo)": bool(getattr(parallel, "enable_dbo", False)),
+        "prefill context parallelism": getattr(parallel, "prefill_context_parallel_size", 1) > 1,
+        "sequence-parallel MoE": bool(getattr(parallel, "use_sequence_parallel_moe", False)),
+    }
+    for setting, is_set in refused.items():
+        if is_set:
+            raise UnsupportedModelError(f"Polyglyph does not steer under {setting} yet; start the server without it")
+
+
+def polyglyph_report(worker: Any) -> dict[str, Any]:
+    """Describe the model and every layer's hook as they are now."""
+    hooks: ModelHooks | None = getattr(worker, _HOOKS, None)
+    tracker: RequestTracker | None = getattr(worker.model_runner, TRACKER, None)
+    rank = worker.rank
+    if hooks is None or tracker is None:
+        return {"rank": rank, "hooks": [], "expected_layers": 0, "model": None}
+    config = worker.vllm_config
+    return {
+        "rank": rank,
+        "tp_rank": rank % config.parallel_config.tensor_parallel_size,
+        "pp_rank": 0,
+        "runner": f"{type(worker.model_runner).__module__}.{type(worker.model_runner).__name__}",
+        "hooks": [vars(hook) for hook in hooks.report(tracker.layers.has_run)],
+        "unhooked_runner_methods": unhooked_methods(worker.model_runner),
+        "expected_layers": hooks.expected_layers,
+        "model": hooks.description.model_dump(mode="json"),
+    }
+
+
+def polyglyph_take_receipts(worker: Any, keys: list[str]) -> dict[str, dict[str, Any]]:
+    """Give and forget receipts, as plain values and bytes."""
+    tracker: RequestTracker = getattr(worker.model_runner, TRACKER)
+    return {key: receipt.to_wire() for key, receipt in tracker.take_receipts(keys).items()}
+
+
+def polyglyph_read_stats(worker: Any) -> dict[str, Any]:
+    """Give the sums since the last reset."""
+    tracker: RequestTracker = getattr(worker.model_runner, TRACKER)
+    return tracker.read_stats()
+
+
+def polyglyph_reset_stats(worker: Any) -> None:
+    """Set the sums to zero."""
+    tracker: RequestTracker = getattr(worker.model_runner, TRACKER)
+    tracker.reset_stats()

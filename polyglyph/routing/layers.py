@@ -1,0 +1,115 @@
+"""The hooked layers of one worker and the persistent tensors that their hooks read and write.
+
+Letters: L MoE layers, T tokens of the largest step, E experts, K selected experts, S slots.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from polyglyph.contract.model import RouterDescription
+from polyglyph.kernels.annotate import TokenNotes
+from polyglyph.kernels.steer_route import LayerEdits, SelectionRule, steer_route
+from polyglyph.routing.edit_table import EditTable
+
+
+@dataclass(frozen=True)
+class RoutedLayer:
+    """One MoE layer: how its router selects, and its rows of the edit table."""
+
+    router: RouterDescription
+    rule: SelectionRule
+    edits: LayerEdits
+
+
+class RoutedLayers:
+    """All MoE layers of the model on this worker.
+
+    Args:
+        routers: One description and rule per layer, in the model's order.
+        num_slots: S.
+        max_num_tokens: T, padding included.
+        device: Where the model runs.
+    """
+
+    def __init__(
+        self,
+        routers: Sequence[tuple[RouterDescription, SelectionRule]],
+        *,
+        num_slots: int,
+        max_num_tokens: int,
+        device: torch.device,
+    ) -> None:
+        self.device = device
+        self.num_layers = len(routers)
+        self.num_experts = max(router.experts for router, _ in routers)
+        self.top_k = max(router.top_k for router, _ in routers)
+        self.table = EditTable(self.num_layers, num_slots, self.num_experts, device)
+        self.notes = TokenNotes.allocate(max_num_tokens, device=device)
+        self.layers = tuple(
+            RoutedLayer(router, rule, self.table.layer(index, router.experts))
+            for index, (router, rule) in enumerate(routers)
+        )
+        shape = (self.num_layers, max_num_tokens, self.top_k)
+        self._ids = torch.full(shape, -1, dtype=torch.int32, device=device)
+        self._weights = torch.zeros(shape, dtype=torch.float32, device=device)
+        self._changed = torch.zeros(shape[:2], dtype=torch.bool, device=device)
+        self._on_host = device.type == "cpu"
+        self._is_steered = False
+        self._is_logged = True
+
+    def set_step(self, *, is_steered: bool, is_logged: bool) -> None:
+        """Say what the next forward pass needs; only a CPU may skip the rest, a captured graph always does all."""
+        self._is_steered = is_steered
+        self._is_logged = is_logged
+
+    def route(self, layer: int, logits: Tensor, weights: Tensor, ids: Tensor, hidden: Tensor) -> tuple[Tensor, Tensor]:
+        """Steer one layer's selection and log it; what the custom op runs.
+
+        Args:
+            layer: Index among the MoE layers.
+            logits: Router logits [T, E].
+            weights: vLLM's routing weights [T, K].
+            ids: vLLM's selected experts [T, K].
+            hidden: The layer's input [T, H].
+
+        Returns:
+            Fresh weights and ids; rows without edits hold vLLM's values bit for bit.
+        """
+        num_tokens = ids.shape[0]
+        if self._on_host and not self._is_steered:
+            weights, ids = weights.clone(), ids.clone()
+            changed: Tensor | None = None
+        else:
+            routed = self.layers[layer]
+            weights, ids, changed = steer_route(
+                logits,
+                weights,
+                ids,
+                hidden_TH=hidden,
+                slot_T=self.notes.slot_T[:num_tokens],
+                edits=routed.edits,
+                rule=routed.rule,
+            )
+        if self._is_logged or not self._on_host:
+            self._write_log(layer, weights, ids, changed)
+        return weights, ids
+
+    def log(self, num_tokens: int) -> tuple[Tensor, Tensor, Tensor]:
+        """Give the last step's ids and weights [L, n, K] and changed selections [L, n]; ids are -1 past a layer's k."""
+        return self._ids[:, :num_tokens], self._weights[:, :num_tokens], self._changed[:, :num_tokens]
+
+    def has_run(self, layer: int) -> bool:
+        """Whether this layer's hook was executed since the worker started."""
+        return bool((self._ids[layer, 0, 0] != -1).item())
+
+    def _write_log(self, layer: int, weights: Tensor, ids: Tensor, changed: Tensor | None) -> None:
+        num_tokens, top_k = ids.shape
+        self._ids[layer, :num_tokens, :top_k] = ids
+        self._weights[layer, :num_tokens, :top_k] = weights
+        if changed is None:
+            self._changed[layer, :num_tokens] = False
+        else:
+            self._changed[layer, :num_tokens] = changed

@@ -1,0 +1,334 @@
+"""Follows every request of one worker: rows, slots and groups going in, sums and receipts coming out.
+
+Letters: P request rows, T tokens of a step, R requests of a step, L MoE layers, E experts, K selected experts.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from polyglyph.contract.plan import PHASES
+from polyglyph.contract.steering import SteeringPayload
+from polyglyph.kernels.annotate import MarkerAutomaton, RequestRows, annotate, seed_ring
+from polyglyph.kernels.annotate.rows import NEUTRAL_ROW
+from polyglyph.routing.account import Account
+from polyglyph.routing.edit_table import UNSTEERED, compile_row
+from polyglyph.routing.groups import GroupKey, GroupTable
+from polyglyph.routing.layers import RoutedLayers
+from polyglyph.routing.receipts import ReceiptBook, WorkerReceipt
+from polyglyph.routing.requests import RequestRecord
+from polyglyph.routing.slots import SlotPool
+from polyglyph.routing.summaries import Summaries
+from polyglyph.routing.sums import Sums
+
+NUM_GROUPS = 256
+"""Stats groups (script, plan, tag) kept apart; further ones share the overflow group."""
+NO_SCRIPT = "Zyyy"
+
+
+@dataclass(frozen=True)
+class TrackerLimits:
+    """Sizes of the engine.
+
+    Attributes:
+        max_num_reqs: Requests in one step.
+        ring_width: Generated tokens whose marker state is remembered; at least the speculative tokens + 2.
+    """
+
+    max_num_reqs: int
+    ring_width: int
+
+
+class RequestTracker:
+    """The one object that a model runner's hooks talk to.
+
+    Args:
+        layers: The hooked layers and their persistent tensors.
+        automaton: Finds the reasoning block.
+        limits: Sizes of the engine.
+        keeps_stats: Sum every token's selections.
+        counts: This worker counts; the others of a tensor-parallel group see the same tokens and only steer.
+    """
+
+    def __init__(
+        self,
+        layers: RoutedLayers,
+        *,
+        automaton: MarkerAutomaton,
+        limits: TrackerLimits,
+        keeps_stats: bool,
+        counts: bool,
+    ) -> None:
+        device = layers.device
+        self.layers = layers
+        self.keeps_stats = keeps_stats
+        self.since = datetime.now(UTC)
+        self._counts = counts
+        self._limits = limits
+        self._host_automaton = automaton
+        self._automaton = automaton.to(device)
+        self._records: dict[str, RequestRecord] = {}
+        self._slots = SlotPool(layers.table.num_slots)
+        self._groups = GroupTable(NUM_GROUPS)
+        self._sums = Sums(self._groups.num_rows, layers.num_layers, layers.num_experts, device)
+        self._receipts = ReceiptBook()
+        self._summaries = Summaries(limits.max_num_reqs, layers.num_layers, layers.num_experts, device)
+        self._step: list[RequestRecord] = []
+        num_rows = limits.max_num_reqs + 1
+        self._rows = RequestRows.allocate(num_rows, ring_width=limits.ring_width, device=device)
+        self._account = Account.allocate(num_rows, device=device)
+        self._free_rows = list(range(num_rows - 1, NEUTRAL_ROW, -1))
+
+    # Requests
+
+    def add(
+        self,
+        req_id: str,
+        payload: SteeringPayload | None,
+        *,
+        prompt_token_ids: Sequence[int] | None,
+        prompt_len: int,
+        known_token_ids: Sequence[int] | None,
+        num_computed: int,
+    ) -> None:
+        """Take up a new request, or one that comes back after preemption.
+
+        Args:
+            req_id: The engine's id of the request.
+            payload: What it asked.
+            prompt_token_ids: The prompt; None when it came as embeddings, which hold no markers.
+            prompt_len: Prompt tokens.
+            known_token_ids: Prompt and generated tokens known so far, when it comes back.
+            num_computed: Tokens whose keys and values are in the cache already.
+        """
+        record = self._records.get(req_id)
+        if record is None:
+            start_state = self._host_automaton.run(prompt_token_ids) if prompt_token_ids is not None else 0
+            record = RequestRecord(payload, self._take_row(), prompt_len, start_state)
+            self._records[req_id] = record
+            self._open_account(record)
+        self._acquire_slot(record)
+        if num_computed > prompt_len:
+            assert known_token_ids is not None and len(known_token_ids) >= num_computed
+            state = self._host_automaton.run(known_token_ids[prompt_len:num_computed], record.start_state)
+            seed_ring(self._rows, record.row, num_computed - 1, state)
+
+    def pause(self, req_ids: Iterable[str]) -> None:
+        """Give back the slots of preempted requests; their rows and sums stay."""
+        for req_id in req_ids:
+            record = self._records.get(req_id)
+            if record is not None:
+                self._release_slot(record)
+
+    def finish(self, req_ids: Iterable[str]) -> None:
+        """Forget finished and aborted requests, keeping the receipts that the front end will fetch."""
+        for req_id in req_ids:
+            record = self._records.pop(req_id, None)
+            if record is None:
+                continue
+            if record.wants_receipt and record.payload is not None:
+                self._receipts.add(record.payload.key, self._read_receipt(record))
+            self._release_slot(record)
+            if record.summary_rows is not None:
+                self._summaries.give_back(record.summary_rows)
+            self._free_rows.append(record.row)
+
+    def __contains__(self, req_id: str) -> bool:
+        """Whether the request is known and not finished."""
+        return req_id in self._records
+
+    # Steps
+
+    def begin_step(
+        self,
+        req_ids: Sequence[str],
+        *,
+        query_start_R1: Tensor,
+        start_position_R: Tensor,
+        input_ids_T: Tensor,
+        num_tokens: int,
+    ) -> None:
+        """Note slot, phase and row of every token of the step, before the forward pass.
+
+        Args:
+            req_ids: The step's requests in batch order.
+            query_start_R1: int32, first token of each request, and the end.
+            start_position_R: Position of each request's first token.
+            input_ids_T: Token ids on the device, the last sampled ones included.
+            num_tokens: Tokens of the step, padding not counted.
+        """
+        self._step = [self._records[req_id] for req_id in req_ids]
+        self._row_R = self._to_device([record.row for record in self._step], torch.int32)
+        self._start_R = start_position_R.to(torch.int32)
+        self._num_tokens = num_tokens
+        annotate(
+            row_R=self._row_R,
+            query_start_R1=query_start_R1,
+            start_position_R=self._start_R,
+            input_ids_T=input_ids_T,
+            num_tokens=num_tokens,
+            rows=self._rows,
+            automaton=self._automaton,
+            out=self.layers.notes,
+        )
+        wants_receipt = any(record.wants_receipt for record in self._step)
+        self.layers.set_step(
+            is_steered=any(record.slot_key is not None for record in self._step),
+            is_logged=self._counts and (self.keeps_stats or wants_receipt),
+        )
+
+    def begin_dummy_step(self) -> None:
+        """Make the next forward pass neutral: every token unsteered, nothing counted; the hooks still run."""
+        self._step = []
+        for notes_T in (self.layers.notes.row_T, self.layers.notes.phase_T, self.layers.notes.slot_T):
+            notes_T.zero_()
+        self.layers.set_step(is_steered=False, is_logged=True)
+
+    def end_step(self, num_valid_R: Tensor) -> None:
+        """Add up the step after sampling, when it is known which drafts were rejected.
+
+        Args:
+            num_valid_R: Tokens of each request that stay: its chunk without the rejected drafts.
+        """
+        if not self._step or not self._counts:
+            return
+        step, self._step = self._step, []
+        wants_receipt = any(record.wants_receipt for record in step)
+        if not (self.keeps_stats or wants_receipt):
+            return
+        num_tokens, notes = self._num_tokens, self.layers.notes
+        row_T = notes.row_T[:num_tokens].long()
+        position_T = notes.position_T[:num_tokens]
+        phase_T = notes.phase_T[:num_tokens].long()
+        counts_T = self._account.take_new(self._row_R.long(), self._start_R, num_valid_R, row_T, position_T)
+        ids_LTK, weights_LTK, changed_LT = self.layers.log(num_tokens)
+        if self.keeps_stats:
+            group_T = torch.where(counts_T, self._account.groups_P3[row_T, phase_T], self._sums.trash)
+            self._sums.add(group_T, ids_LTK, weights_LTK)
+        if wants_receipt:
+            steered_T = counts_T & (notes.slot_T[:num_tokens] != UNSTEERED)
+            self._account.add_steered(row_T, steered_T, changed_LT)
+            self._summaries.add(self._account.summaries_P3[row_T, phase_T], counts_T, ids_LTK, weights_LTK)
+
+    # What the front end reads
+
+    def take_receipts(self, keys: Iterable[str]) -> dict[str, WorkerReceipt]:
+        """Give the receipts of finished requests; a request whose end this worker has not heard of is read as it is.
+
+        The front end may ask before the scheduler's next step tells the worker that the request has finished.
+        """
+        live: dict[str, list[RequestRecord]] = {}
+        for record in self._records.values():
+            if record.wants_receipt and record.payload is not None:
+                live.setdefault(record.payload.key, []).append(record)
+        taken: dict[str, WorkerReceipt] = {}
+        for key in keys:
+            receipt = self._receipts.take(key)
+            for record in live.get(key, ()):
+                receipt = receipt or WorkerReceipt()
+                receipt.add(self._read_receipt(record))
+                # Its end must not be counted again when the worker hears of it.
+                record.payload = None
+            if receipt is not None:
+                taken[key] = receipt
+        return taken
+
+    def read_stats(self) -> dict[str, object]:
+        """Give all groups with tokens: keys with their first rows, and the rows' sums as bytes."""
+        bases = self._groups.keys()
+        rows = [base + phase for base in bases.values() for phase in range(len(PHASES))]
+        rows += [self._groups.overflow_base + phase for phase in range(len(PHASES))]
+        index = torch.tensor(rows, device=self._sums.tokens_G.device)
+        return {
+            "keys": [list(key) for key in bases],
+            "tokens": self._sums.tokens_G[index].cpu().numpy().tobytes(),
+            "selected": self._sums.selected_GLE[index].cpu().numpy().tobytes(),
+            "weight_sum": self._sums.weight_sum_GLE[index].cpu().numpy().tobytes(),
+            "since": self.since.isoformat(),
+        }
+
+    def reset_stats(self) -> None:
+        """Set all groups to zero."""
+        self._sums.clear()
+        self.since = datetime.now(UTC)
+
+    # Helpers
+
+    def _take_row(self) -> int:
+        if not self._free_rows:
+            self._grow()
+        return self._free_rows.pop()
+
+    def _grow(self) -> None:
+        """Double the rows: preempted requests keep theirs, so there can be more of them than fit one step."""
+        old = self._account.groups_P3.shape[0]
+        fresh = RequestRows.allocate(2 * old, ring_width=self._limits.ring_width, device=self.layers.device)
+        for name in ("prompt_len_P", "start_state_P", "ring_PW", "slots_P3"):
+            getattr(fresh, name)[:old] = getattr(self._rows, name)
+        self._rows = fresh
+        self._account = self._account.grown(2 * old)
+        self._free_rows.extend(range(2 * old - 1, old - 1, -1))
+
+    def _open_account(self, record: RequestRecord) -> None:
+        row, payload = record.row, record.payload
+        self._rows.prompt_len_P[row] = record.prompt_len
+        self._rows.start_state_P[row] = record.start_state
+        self._rows.slots_P3[row] = UNSTEERED
+        if payload is None:
+            key = GroupKey(NO_SCRIPT, "", "")
+        else:
+            key = GroupKey(payload.script, payload.fingerprint if payload.is_steered else "", payload.tag)
+            if payload.wants_summary and self._counts:
+                record.summary_rows = self._summaries.take()
+        base = self._groups.base_of(key)
+        self._account.open(row, groups=range(base, base + len(PHASES)), summaries=record.summary_rows)
+
+    def _acquire_slot(self, record: RequestRecord) -> None:
+        payload = record.payload
+        if payload is None or not payload.is_steered or record.slot_key is not None:
+            return
+        key = payload.cache_salt
+        assert key is not None
+        record.slot_key = key
+        slot = self._slots.acquire(key, lambda slot: self._write_slot(slot, payload))
+        phases = [index for index, phase in enumerate(PHASES) if phase in payload.phases]
+        self._rows.slots_P3[record.row, phases] = slot
+
+    def _write_slot(self, slot: int, payload: SteeringPayload) -> None:
+        row = compile_row(
+            payload.edits,
+            strength=payload.strength,
+            num_layers=self.layers.num_layers,
+            num_experts=self.layers.num_experts,
+        )
+        self.layers.table.write(slot, row)
+
+    def _release_slot(self, record: RequestRecord) -> None:
+        if record.slot_key is not None:
+            self._slots.release(record.slot_key)
+            record.slot_key = None
+            self._rows.slots_P3[record.row] = UNSTEERED
+
+    def _read_receipt(self, record: RequestRecord) -> WorkerReceipt:
+        receipt = WorkerReceipt(
+            tokens_steered=int(self._account.steered_P[record.row]),
+            selections_changed=int(self._account.changed_P[record.row]),
+        )
+        if record.summary_rows is not None:
+            tokens, selected, weight_sum = self._summaries.read(record.summary_rows)
+            receipt.num_tokens, receipt.selected = _to_numpy(tokens), _to_numpy(selected)
+            receipt.weight_sum = _to_numpy(weight_sum)
+        return receipt
+
+    def _to_device(self, values: Sequence[int], dtype: torch.dtype) -> Tensor:
+        # A fresh tensor each step: under async scheduling the last step's copy may still be on its way.
+        pinned = self.layers.device.type == "cuda"
+        return torch.tensor(values, dtype=dtype, pin_memory=pinned).to(self.layers.device, non_blocking=True)
+
+
+def _to_numpy(tensor: Tensor) -> np.ndarray:
+    return tensor.cpu().numpy().copy()
