@@ -157,7 +157,8 @@ def _keep_best_groups(choice_TE: Tensor, rule: SelectionRule) -> Tensor:
 
     A group of which only one expert lives counts that one alone, so that it is not taken for a dead group.
     """
-    groups = choice_TE.view(choice_TE.shape[0], rule.num_groups, -1)
+    num_tokens, num_experts = choice_TE.shape
+    groups = choice_TE.view(num_tokens, rule.num_groups, num_experts // rule.num_groups)
     if rule.bias_E is None or groups.shape[-1] == 1:
         score = groups.max(dim=-1).values
     else:
