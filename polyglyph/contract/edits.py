@@ -25,20 +25,24 @@ def check_binding(plan: Plan, loaded: ModelBinding, *, param: str) -> None:
     )
 
 
-def check_edits(edits: Sequence[Edit], model: ModelDescription, *, strength: float, param: str) -> None:
+def check_edits(
+    edits: Sequence[Edit], model: ModelDescription, *, strength: float, param: str, after: Sequence[Edit] = ()
+) -> None:
     """Refuse edits that the loaded model cannot honour together.
 
     Args:
-        edits: All edits of one request, plan and inline together.
+        edits: Edits of a plan or of a request.
         model: The loaded model.
         strength: The request's dial; `ban` and `force` have no negative.
         param: Field path the edits came from; an edit's index is appended.
+        after: Edits they are added to, which were found possible by themselves.
 
     Raises:
         ImpossibleEditError: `param` names the first edit that cannot be honoured.
     """
     by_layer: dict[int, list[tuple[int, Edit]]] = defaultdict(list)
-    for index, edit in enumerate(edits):
+    # Edits of `after` have negative indices: what they cannot do together with the new ones is reported at a new one.
+    for index, edit in enumerate((*after, *edits), start=-len(after)):
         where = f"{param}[{index}]"
         if edit.layer >= len(model.routers):
             raise ImpossibleEditError(

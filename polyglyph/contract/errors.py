@@ -6,8 +6,10 @@ PolyglyphError
 │   ├── PlanMismatchError        400, a plan made for another model
 │   ├── UnknownPlanError         404
 │   ├── AdminKeyError            403
+│   ├── ConflictError            409, what the server holds stands against it
 │   └── BodyTooLargeError        413
 ├── SteeringLostError            500, the engine did not take up what was asked: never served in silence
+├── StorageError                 500, the data directory cannot be written
 └── StartupError                 the server does not start
     ├── UnsupportedVllmError
     ├── UnsupportedModelError
@@ -70,6 +72,14 @@ class AdminKeyError(RequestError):
     code = "admin_key_required"
 
 
+class ConflictError(RequestError):
+    """A change that something else on the server stands against."""
+
+    status = 409
+    type = "conflict_error"
+    code = "conflict"
+
+
 class BodyTooLargeError(RequestError):
     """A request body over `--max-body-bytes`."""
 
@@ -83,6 +93,14 @@ class SteeringLostError(RequestError):
     status = 500
     type = "server_error"
     code = "steering_lost"
+
+
+class StorageError(RequestError):
+    """A data directory that cannot be written."""
+
+    status = 500
+    type = "server_error"
+    code = "storage_failed"
 
 
 class StartupError(PolyglyphError):

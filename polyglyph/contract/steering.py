@@ -48,11 +48,9 @@ def parse_steering(value: Any, *, root: str = "steering") -> SteeringField:
         return "off"
     if value == "auto":
         return "auto"
-    if isinstance(value, str) and value:
-        return SteeringRequest(plan=value)
-    if isinstance(value, dict):
+    if isinstance(value, dict) or (isinstance(value, str) and value):
         try:
-            return SteeringRequest.model_validate(value)
+            return SteeringRequest.model_validate(value if isinstance(value, dict) else {"plan": value})
         except ValidationError as error:
             raise as_request_error(error, root=root) from error
     raise RequestError(
