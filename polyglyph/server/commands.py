@@ -1,0 +1,110 @@
+"""`polyglyph serve`: vLLM's OpenAI-compatible server with Polyglyph in it."""
+
+import os
+import signal
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from polyglyph.server.settings import PREFIX, read_settings
+
+app = typer.Typer(add_completion=False)
+OWN = "Polyglyph"
+
+
+@app.command(
+    context_settings={
+        "allow_extra_args": True,
+        "ignore_unknown_options": True,
+        "help_option_names": ["-h", "--help"],
+    }
+)
+def serve(
+    context: typer.Context,
+    *,
+    admin_key: Annotated[
+        str | None, typer.Option(help="Key for what changes the server or reads others' stats.", rich_help_panel=OWN)
+    ] = None,
+    data_dir: Annotated[
+        Path | None,
+        typer.Option(
+            help="Where plans and the policy are kept (default: polyglyph in the user's state folder).",
+            rich_help_panel=OWN,
+        ),
+    ] = None,
+    policy: Annotated[
+        Path | None, typer.Option(help="Policy file: script -> plan and strength.", rich_help_panel=OWN)
+    ] = None,
+    steering_default: Annotated[
+        str | None,
+        typer.Option(
+            help="What a request without a steering field gets: off, auto or a plan's name (default: off).",
+            rich_help_panel=OWN,
+        ),
+    ] = None,
+    inline_edits: Annotated[
+        bool | None,
+        typer.Option(
+            "--inline-edits/--no-inline-edits",
+            help="Take edits in requests (default: on).",
+            rich_help_panel=OWN,
+            show_default=False,
+        ),
+    ] = None,
+    max_body_bytes: Annotated[
+        int | None,
+        typer.Option(help="Largest request body that is read (default: 8388608, 8 MiB).", rich_help_panel=OWN),
+    ] = None,
+    stats: Annotated[
+        bool | None,
+        typer.Option(
+            "--stats/--no-stats",
+            help="Keep sums over all tokens (default: on).",
+            rich_help_panel=OWN,
+            show_default=False,
+        ),
+    ] = None,
+    vllm_help: Annotated[
+        str | None,
+        typer.Option(metavar="TOPIC", help="Show vLLM's flags: all, a group's name or a flag's.", rich_help_panel=OWN),
+    ] = None,
+) -> None:
+    """Serve MODEL; without one, the bundled organism.
+
+    MODEL and vLLM's own flags pass through, in any order: polyglyph serve MODEL --max-model-len 4096 --admin-key KEY.
+
+    The server listens on 127.0.0.1:8000 unless --host and --port say otherwise. Every flag here is also a variable,
+    POLYGLYPH_ADMIN_KEY and so on, which plain `vllm serve` reads too.
+    """
+    from polyglyph.server import launch
+
+    if vllm_help is not None:
+        launch.show_help(vllm_help)
+        return
+    given = {
+        "admin_key": admin_key,
+        "data_dir": data_dir,
+        "policy": policy,
+        "steering_default": steering_default,
+        "inline_edits": inline_edits,
+        "max_body_bytes": max_body_bytes,
+        "stats": stats,
+    }
+    os.environ.update(as_environment(given))
+    read_settings()
+    try:
+        launch.run(context.args)
+    except KeyboardInterrupt as interrupt:
+        # vLLM raises it for SIGTERM too while the engine starts.
+        is_terminated = "terminated" in interrupt.args
+        raise typer.Exit(128 + (signal.SIGTERM if is_terminated else signal.SIGINT)) from interrupt
+
+
+def as_environment(given: dict[str, Any]) -> dict[str, str]:
+    """Write the flags that were given as the variables that every process reads."""
+    return {
+        PREFIX + name.upper(): str(int(value)) if isinstance(value, bool) else str(value)
+        for name, value in given.items()
+        if value is not None
+    }

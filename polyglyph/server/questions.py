@@ -1,0 +1,157 @@
+"""What a generating request asks of Polyglyph, read from its body before vLLM sees it."""
+
+import json
+from dataclasses import dataclass
+from typing import Any
+from uuid import uuid4
+
+from polyglyph.contract.errors import RequestError
+from polyglyph.contract.routing import RoutingRequest, parse_routing
+from polyglyph.contract.steering import PAYLOAD_KEY, SteeringPayload
+from polyglyph.routing.scripts import dominant_script
+from polyglyph.server.dialects import Dialect
+from polyglyph.server.resolution import Resolution, Resolver
+
+FIELDS = ("steering", "routing")
+JsonObject = dict[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Question:
+    """One request's wishes.
+
+    Attributes:
+        resolution: What its steering comes to.
+        routing: Its `routing` field, if it has one.
+        script: The request script.
+        named_fields: Which of our fields it carries.
+    """
+
+    resolution: Resolution
+    routing: RoutingRequest | None
+    script: str
+    named_fields: frozenset[str]
+
+    @property
+    def is_answered(self) -> bool:
+        """Whether the response says what was done: when it was asked, or when the server's default steered."""
+        return bool(self.named_fields) or self.resolution.is_steered
+
+    @property
+    def wants_summary(self) -> bool:
+        """Whether the request's own sums are to be returned."""
+        return self.routing is not None and "summary" in self.routing.return_
+
+    def payload(self) -> SteeringPayload:
+        """Give what travels to the workers; a request that is not steered carries no edits."""
+        payload = SteeringPayload(
+            key=uuid4().hex,
+            script=self.script,
+            tag=self.routing.tag if self.routing else "",
+            wants_summary=self.wants_summary,
+        )
+        if not self.resolution.is_steered:
+            return payload
+        return payload.model_copy(
+            update={
+                "edits": self.resolution.edits,
+                "strength": self.resolution.strength,
+                "phases": self.resolution.phases,
+                "fingerprint": self.resolution.fingerprint or "",
+            }
+        )
+
+
+def read_question(body: JsonObject, *, dialect: Dialect, resolver: Resolver, has_stats: bool) -> Question:
+    """Read and check a request's wishes.
+
+    Args:
+        body: The request's JSON, unchanged.
+        dialect: The route's way of speaking.
+        resolver: Resolves the `steering` field.
+        has_stats: Whether the server keeps stats.
+
+    Raises:
+        RequestError: `param` names the field path.
+    """
+    refuse_payload(body)
+    script = dominant_script(dialect.user_text(body))
+    routing = _read_routing(body, resolver=resolver, has_stats=has_stats)
+    if "steering" in body:
+        resolution = resolver.resolve(body["steering"], script=script)
+    else:
+        resolution = resolver.resolve_default(script=script)
+    question = Question(
+        resolution=resolution,
+        routing=routing,
+        script=script,
+        named_fields=frozenset(field for field in FIELDS if field in body),
+    )
+    _refuse_modes(body, question, dialect)
+    return question
+
+
+def refuse_fields(body: JsonObject, *, path: str) -> None:
+    """Refuse our fields on a route that would ignore them.
+
+    Raises:
+        RequestError: `param` names the field.
+    """
+    refuse_payload(body)
+    for field in FIELDS:
+        if field in body:
+            raise RequestError(
+                f"{field}: {path} takes no '{field}' field; use /v1/chat/completions, /v1/completions, /v1/responses "
+                "or /v1/messages",
+                param=field,
+            )
+
+
+def refuse_payload(body: JsonObject) -> None:
+    """Refuse a request that brings the workers' payload itself.
+
+    Raises:
+        RequestError: `param` names the field path.
+    """
+    sampling = body.get("sampling_params")
+    places = {"vllm_xargs": body.get("vllm_xargs")}
+    if isinstance(sampling, dict):
+        places["sampling_params.extra_args"] = sampling.get("extra_args")
+    for place, value in places.items():
+        if isinstance(value, dict) and PAYLOAD_KEY in value:
+            param = f"{place}.{PAYLOAD_KEY}"
+            raise RequestError(f"{param}: this key is the server's own; use the 'steering' field", param=param)
+
+
+def without_fields(body: JsonObject) -> bytes:
+    """Write the body for vLLM, which knows neither field."""
+    return json.dumps({name: value for name, value in body.items() if name not in FIELDS}).encode("ascii")
+
+
+def _read_routing(body: JsonObject, *, resolver: Resolver, has_stats: bool) -> RoutingRequest | None:
+    if "routing" not in body:
+        return None
+    routing = parse_routing(body["routing"], num_layers=len(resolver.model.routers))
+    if routing.tag and not has_stats:
+        raise RequestError(
+            "routing.tag: a tag groups tokens in the stats, and this server was started with --no-stats",
+            param="routing.tag",
+        )
+    return routing
+
+
+def _refuse_modes(body: JsonObject, question: Question, dialect: Dialect) -> None:
+    if not (question.resolution.is_steered or question.wants_summary):
+        return
+    if body.get("use_beam_search"):
+        raise RequestError(
+            "use_beam_search: beam search drops what a request asks of routing; leave it out, or send "
+            '"steering": false and no "routing.return"',
+            param="use_beam_search",
+        )
+    if body.get("background"):
+        raise RequestError(
+            f"background: {dialect.path} runs a background request after the response, which could not say what was "
+            'steered; leave it out, or send "steering": false',
+            param="background",
+        )

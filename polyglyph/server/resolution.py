@@ -1,0 +1,206 @@
+"""From a `steering` field to the edits in force: default, policy, plan and inline edits together."""
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from polyglyph.contract.edits import check_binding, check_edits
+from polyglyph.contract.errors import ImpossibleEditError, RequestError, StartupError
+from polyglyph.contract.model import ModelDescription
+from polyglyph.contract.plan import PHASES, Edit, Phase, Plan
+from polyglyph.contract.policy import Policy, PolicyRule
+from polyglyph.contract.steering import SteeringEcho, SteeringField, SteeringRequest, parse_steering
+from polyglyph.routing.scripts import is_script_of_text
+from polyglyph.server.plans import PlanRegistry, StoredPlan
+from polyglyph.server.policies import PolicyStore
+
+Source = Literal["request", "policy", "default"]
+INLINE_NAME = "inline"
+"""Name of the plan document that inline edits are fingerprinted as; a name is outside the fingerprint."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Resolution:
+    """What one request's steering comes to.
+
+    `plan` and `fingerprint` are None where there is no plan and no edit.
+    """
+
+    source: Source
+    plan: str | None = None
+    fingerprint: str | None = None
+    strength: float = 0.0
+    phases: tuple[Phase, ...] = PHASES
+    edits: tuple[Edit, ...] = ()
+
+    @property
+    def is_steered(self) -> bool:
+        """Whether any token's routing may differ."""
+        return bool(self.edits) and self.strength != 0.0
+
+    def echo(self, script: str) -> SteeringEcho:
+        """Give the response's `steering` field as far as it is known before the request ran."""
+        return SteeringEcho(
+            applied=self.is_steered,
+            plan=self.plan,
+            fingerprint=self.fingerprint,
+            strength=self.strength,
+            phases=self.phases,
+            source=self.source,
+            request_script=script,
+        )
+
+
+class Resolver:
+    """Resolves `steering` fields against the loaded model, the registry and the policy.
+
+    Args:
+        model: The loaded model.
+        plans: The registry.
+        policies: The policy in force.
+        default: What an absent field gets: `off`, `auto` or a plan's name.
+        allows_inline_edits: Whether requests may carry edits.
+
+    Raises:
+        StartupError: The default plan or the policy does not fit the loaded model.
+    """
+
+    def __init__(
+        self,
+        model: ModelDescription,
+        *,
+        plans: PlanRegistry,
+        policies: PolicyStore,
+        default: str = "off",
+        allows_inline_edits: bool = True,
+    ) -> None:
+        self.model = model
+        self._plans = plans
+        self._policies = policies
+        self._default = parse_steering(default)
+        self._allows_inline_edits = allows_inline_edits
+        self._possible: set[tuple[str, bool]] = set()
+        self._check_start()
+
+    def resolve(self, value: Any, *, script: str, root: str = "steering") -> Resolution:
+        """Resolve the value of a request's `steering` field.
+
+        Args:
+            value: The JSON value as it came.
+            script: The request script, for `auto`.
+            root: Name of the field, for error texts.
+
+        Raises:
+            RequestError: `param` names the field path.
+        """
+        plan_param = root if isinstance(value, str) else f"{root}.plan"
+        return self._resolve(parse_steering(value, root=root), script, "request", root=root, plan_param=plan_param)
+
+    def resolve_default(self, *, script: str) -> Resolution:
+        """Resolve what a request without a `steering` field gets."""
+        return self._resolve(self._default, script, "default", root="steering", plan_param="steering")
+
+    def check_plan(self, plan: Plan, *, strength: float = 1.0, root: str = "plan") -> None:
+        """Refuse a plan that the loaded model cannot be steered by.
+
+        Raises:
+            RequestError: `param` names the field path.
+        """
+        check_binding(plan, self.model.binding, param=f"{root}.model")
+        check_edits(plan.edits, self.model, strength=strength, param=f"{root}.edits")
+
+    def check_policy(self, policy: Policy, *, root: str = "policy") -> None:
+        """Refuse a policy that names a plan or a script in vain.
+
+        Raises:
+            RequestError: `param` names the rule.
+        """
+        for path, rule in policy.rules().items():
+            self._check_rule(rule, param=f"{root}.{path}.plan")
+        for script in policy.scripts:
+            if not is_script_of_text(script):
+                raise RequestError(
+                    f"{root}.scripts.{script}: no character has the script '{script}', so the rule would never apply; "
+                    "Japanese text is Hira, Kana or Hani",
+                    param=f"{root}.scripts.{script}",
+                )
+
+    def uses_of(self, name: str) -> tuple[str, ...]:
+        """Say what names a plan: rules of the policy and the server's default."""
+        rules = [f"policy.{path}" for path, rule in self._policies.policy.rules().items() if rule.plan == name]
+        is_default = isinstance(self._default, SteeringRequest) and self._default.plan == name
+        return (*rules, *(["--steering-default"] if is_default else []))
+
+    def check_uses(self, plan: Plan) -> None:
+        """Refuse to repoint a name whose rules in the policy the new content could not honour."""
+        for rule in self._policies.policy.rules().values():
+            if rule.plan == plan.name:
+                check_edits(plan.edits, self.model, strength=rule.strength, param="plan.edits")
+
+    def _resolve(self, field: SteeringField, script: str, source: Source, *, root: str, plan_param: str) -> Resolution:
+        if field == "off":
+            return Resolution(source=source)
+        if field == "auto":
+            return self._by_policy(script)
+        return self._combine(field, source, root=root, plan_param=plan_param)
+
+    def _by_policy(self, script: str) -> Resolution:
+        rule = self._policies.policy.rule_for(script)
+        if rule is None:
+            return Resolution(source="policy")
+        request = SteeringRequest(plan=rule.plan, strength=rule.strength, phases=rule.phases)
+        return self._combine(request, "policy", root="policy", plan_param="policy")
+
+    def _combine(self, request: SteeringRequest, source: Source, *, root: str, plan_param: str) -> Resolution:
+        if request.edits and not self._allows_inline_edits:
+            raise RequestError(
+                f"{root}.edits: this server takes no inline edits (it was started with --no-inline-edits); name a plan",
+                param=f"{root}.edits",
+            )
+        stored = None if request.plan is None else self._plans.find(request.plan, param=plan_param)
+        plan_edits: tuple[Edit, ...] = ()
+        if stored is not None:
+            self._check_stored(stored, request.strength, param=plan_param)
+            plan_edits = stored.plan.edits
+        check_edits(request.edits, self.model, strength=request.strength, param=f"{root}.edits", after=plan_edits)
+        phases = request.phases or (stored.plan.phases if stored else PHASES)
+        edits = (*plan_edits, *request.edits)
+        return Resolution(
+            source=source,
+            plan=stored.plan.name if stored else None,
+            fingerprint=self._fingerprint(stored, request, edits, phases),
+            strength=request.strength,
+            phases=phases,
+            edits=edits,
+        )
+
+    def _fingerprint(
+        self, stored: StoredPlan | None, request: SteeringRequest, edits: tuple[Edit, ...], phases: tuple[Phase, ...]
+    ) -> str | None:
+        if stored is not None and not request.edits:
+            return stored.fingerprint
+        if not edits:
+            return None
+        document = {"schema": "polyglyph.plan/1", "name": INLINE_NAME, "phases": phases, "edits": edits}
+        return Plan.model_validate({**document, "model": self.model.binding}).fingerprint
+
+    def _check_stored(self, stored: StoredPlan, strength: float, *, param: str) -> None:
+        # Checking thousands of edits takes milliseconds, and of the strength only the sign matters.
+        case = (stored.fingerprint, strength < 0)
+        if case in self._possible:
+            return
+        check_binding(stored.plan, self.model.binding, param=param)
+        try:
+            check_edits(stored.plan.edits, self.model, strength=strength, param="edits")
+        except ImpossibleEditError as error:
+            raise ImpossibleEditError(f"{param}: the plan '{stored.plan.name}': {error}", param=param) from error
+        self._possible.add(case)
+
+    def _check_rule(self, rule: PolicyRule, *, param: str) -> None:
+        self._check_stored(self._plans.find(rule.plan, param=param), rule.strength, param=param)
+
+    def _check_start(self) -> None:
+        try:
+            self.check_policy(self._policies.policy)
+            self.resolve_default(script="Zyyy")
+        except RequestError as error:
+            raise StartupError(f"the settings do not fit the loaded model: {error}") from error
