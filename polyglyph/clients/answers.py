@@ -29,6 +29,12 @@ class PlanEntry(Answer):
     builtin: bool = False
 
 
+class PlanList(Answer):
+    """The registry."""
+
+    data: tuple[PlanEntry, ...]
+
+
 class Validation(Answer):
     """What a dry run says: the resolved steering with its edits, or the errors."""
 

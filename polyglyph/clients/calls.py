@@ -11,7 +11,7 @@ from urllib.parse import quote
 import httpx
 from pydantic import BaseModel, ValidationError
 
-from polyglyph.clients.answers import LoadedModel, PlanEntry, Validation
+from polyglyph.clients.answers import LoadedModel, PlanEntry, PlanList, Validation
 from polyglyph.clients.errors import AnswerError, body_of, error_of
 from polyglyph.contract.plan import Plan
 from polyglyph.contract.policy import Policy
@@ -28,7 +28,7 @@ class Call(Generic[T]):
     Attributes:
         method: HTTP method.
         path: Path below the server's URL.
-        read: Turns the answer's JSON into the result.
+        read: Turns the answer's text into the result.
         body: JSON to send, if any.
         params: Query parameters.
         needs_admin: The server wants the admin key.
@@ -36,7 +36,7 @@ class Call(Generic[T]):
 
     method: str
     path: str
-    read: Callable[[Any], T]
+    read: Callable[[str], T]
     body: Any = None
     params: dict[str, str] | None = None
     needs_admin: bool = False
@@ -50,7 +50,7 @@ class Call(Generic[T]):
         """
         if response.is_error:
             raise error_of(response.status_code, body_of(response.text), url=str(response.url))
-        return self.read(body_of(response.text))
+        return self.read(response.text)
 
 
 def list_plans() -> Call[tuple[PlanEntry, ...]]:
@@ -114,25 +114,27 @@ def _plan_path(name: str) -> str:
     return f"/v1/steering/plans/{quote(name, safe='')}"
 
 
-def _reader(kind: type[ModelT]) -> Callable[[Any], ModelT]:
-    def read(answer: Any) -> ModelT:
+def _reader(kind: type[ModelT]) -> Callable[[str], ModelT]:
+    def read(answer: str) -> ModelT:
         try:
-            return kind.model_validate(answer)
+            # As JSON, where an array may become a tuple, even strictly.
+            return kind.model_validate_json(answer)
         except ValidationError as error:
             raise AnswerError(f"the server's answer is no {kind.__name__} that this client reads: {error}") from error
 
     return read
 
 
-def _read_plan_list(answer: Any) -> tuple[PlanEntry, ...]:
-    return tuple(_reader(PlanEntry)(entry) for entry in _read_object(answer).get("data", ()))
+def _read_plan_list(answer: str) -> tuple[PlanEntry, ...]:
+    return _reader(PlanList)(answer).data
 
 
-def _read_object(answer: Any) -> dict[str, Any]:
-    if not isinstance(answer, dict):
-        raise AnswerError(f"the server's answer is no JSON object but {type(answer).__name__}")
-    return answer
+def _read_object(answer: str) -> dict[str, Any]:
+    value = body_of(answer)
+    if not isinstance(value, dict):
+        raise AnswerError(f"expected a JSON object from the server, got {answer[:80]!r}")
+    return value
 
 
-def _ignore(answer: Any) -> None:
+def _ignore(answer: str) -> None:
     del answer

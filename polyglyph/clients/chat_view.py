@@ -1,6 +1,5 @@
 """How answers look on a terminal."""
 
-import re
 import sys
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
@@ -12,14 +11,13 @@ from rich.text import Text
 from polyglyph.clients.echo import routing_of, steering_of
 from polyglyph.clients.errors import AnswerError
 from polyglyph.clients.output import print_data, say, words_console
+from polyglyph.clients.thinking import ThinkingSplitter, split_thinking
 from polyglyph.contract.routing import RoutingSummary
 from polyglyph.contract.steering import SteeringEcho
 
 if TYPE_CHECKING:
     from openai.types.chat import ChatCompletion, ChatCompletionChunk, ChatCompletionMessage
     from openai.types.chat.chat_completion_chunk import ChoiceDelta
-
-THINKING = re.compile(r"\A\s*(?:<think>)?(.*?)</think>", re.DOTALL)
 
 
 def print_answer(answer: "ChatCompletion", *, expects_echo: bool) -> None:
@@ -34,22 +32,25 @@ def print_answer(answer: "ChatCompletion", *, expects_echo: bool) -> None:
 def print_stream(chunks: "Iterable[ChatCompletionChunk]", *, expects_echo: bool) -> None:
     """Print an answer while it is written."""
     echo: SteeringEcho | None = None
-    words = words_console()
-    is_thinking = False
+    splitter = ThinkingSplitter()
     for chunk in chunks:
         echo = steering_of(chunk) or echo
-        if not chunk.choices:
-            continue
-        delta = chunk.choices[0].delta
-        reasoning, text = _reasoning_of(delta), delta.content or ""
-        is_thinking = (is_thinking or "<think>" in text) and "</think>" not in text
-        if reasoning or is_thinking or "</think>" in text:
-            words.print(Text(reasoning or text), style="dim", end="")
-        else:
-            sys.stdout.write(text)
-            sys.stdout.flush()
+        for delta in (choice.delta for choice in chunk.choices[:1]):
+            _write(is_reasoning=True, text=_reasoning_of(delta))
+            for is_reasoning, text in splitter.feed(delta.content or ""):
+                _write(is_reasoning=is_reasoning, text=text)
+    for is_reasoning, text in splitter.finish():
+        _write(is_reasoning=is_reasoning, text=text)
     print()
     say_echo(echo, expects_echo=expects_echo)
+
+
+def _write(*, is_reasoning: bool, text: str) -> None:
+    if is_reasoning:
+        words_console().print(Text(text), style="dim", end="", soft_wrap=True)
+    else:
+        sys.stdout.write(text)
+        sys.stdout.flush()
 
 
 def print_comparison(unsteered: "ChatCompletion", steered: "ChatCompletion") -> None:
@@ -65,9 +66,7 @@ def print_comparison(unsteered: "ChatCompletion", steered: "ChatCompletion") -> 
 def split_reasoning(message: "ChatCompletionMessage") -> tuple[str, str]:
     """Give reasoning and answer, whether the server parsed the thinking block or left it in the text."""
     reasoning, text = _reasoning_of(message), message.content or ""
-    if not reasoning and (found := THINKING.search(text)):
-        return found.group(1).strip(), text[found.end() :].lstrip()
-    return reasoning, text
+    return (reasoning, text) if reasoning else split_thinking(text)
 
 
 def say_echo(echo: SteeringEcho | None, *, expects_echo: bool) -> None:

@@ -5,6 +5,7 @@ PolyglyphError
 │   └── ApiKeyError              401, the server wants another API key
 ├── ServerUnreachableError       nothing answers at the URL
 ├── AnswerError                  the server failed (5xx), or what answers is no Polyglyph server
+├── UnwritableFileError          a file of this machine that cannot be written
 └── MissingDependencyError       a command needs a part that is not installed
 """
 
@@ -40,6 +41,10 @@ class AnswerError(PolyglyphError):
     """An answer that is no Polyglyph server's, or a failure inside the server."""
 
 
+class UnwritableFileError(PolyglyphError):
+    """A file of this machine that cannot be written."""
+
+
 class MissingDependencyError(PolyglyphError):
     """A command that needs a part that is not installed."""
 
@@ -70,23 +75,8 @@ def error_of_openai(error: "openai.OpenAIError", *, url: str) -> PolyglyphError:
     if isinstance(error, openai.APIStatusError):
         return error_of(error.status_code, body_of(error.response.text), url=url)
     if isinstance(error, openai.APIConnectionError):
-        return unreachable(url, error)
+        return unreachable(url, error.__cause__ or error)
     return AnswerError(f"{url}: {error}")
-
-
-def _kind_of(status: int, code: Any) -> type[RequestError] | None:
-    for kind in _tree(RequestError):
-        if kind.code == code and kind.status == status:
-            return kind
-    if status == ApiKeyError.status:
-        return ApiKeyError
-    return RequestError if status < 500 else None
-
-
-def _tree(root: type[RequestError]) -> Iterator[type[RequestError]]:
-    for child in root.__subclasses__():
-        yield child
-        yield from _tree(child)
 
 
 @contextmanager
@@ -104,7 +94,7 @@ def openai_errors(url: str) -> Iterator[None]:
         raise error_of_openai(error, url=url) from error
 
 
-def unreachable(url: str, error: Exception) -> ServerUnreachableError:
+def unreachable(url: str, error: BaseException) -> ServerUnreachableError:
     """Say why nothing was reached."""
     return ServerUnreachableError(url, str(error) or type(error).__name__)
 
@@ -115,6 +105,23 @@ def body_of(text: str) -> Any:
         return json.loads(text)
     except ValueError:
         return text
+
+
+def _kind_of(status: int, code: Any) -> type[RequestError] | None:
+    if status == ApiKeyError.status:
+        return ApiKeyError
+    for kind in _tree(RequestError):
+        if kind.code == code and kind.status == status:
+            return kind
+    return RequestError if status < 500 else None
+
+
+def _tree(root: type[RequestError]) -> Iterator[type[RequestError]]:
+    """Give the contract's kinds of refusal; another package's own ones mean nothing on the wire."""
+    for child in root.__subclasses__():
+        if child.__module__ == RequestError.__module__:
+            yield child
+            yield from _tree(child)
 
 
 def _text_of(body: Any) -> str:

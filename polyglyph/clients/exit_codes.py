@@ -2,7 +2,7 @@
 
 from enum import IntEnum
 
-from polyglyph.clients.errors import AnswerError, MissingDependencyError, ServerUnreachableError
+from polyglyph.clients.errors import AnswerError, MissingDependencyError, ServerUnreachableError, UnwritableFileError
 from polyglyph.contract.errors import PolyglyphError, RequestError, StartupError
 
 
@@ -33,5 +33,6 @@ _CODES: tuple[tuple[type[PolyglyphError], ExitCode], ...] = (
     (ServerUnreachableError, ExitCode.UNREACHABLE),
     (MissingDependencyError, ExitCode.NOT_INSTALLED),
     (StartupError, ExitCode.NOT_STARTED),
+    (UnwritableFileError, ExitCode.REFUSED),
     (RequestError, ExitCode.REFUSED),
 )

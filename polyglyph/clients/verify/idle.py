@@ -4,11 +4,13 @@ from dataclasses import replace
 from typing import Any
 
 from polyglyph.clients.client import Polyglyph
+from polyglyph.clients.errors import AnswerError
 from polyglyph.clients.verify.examination import Examination
 from polyglyph.clients.verify.line import Finding, NotCheckedError
 from polyglyph.clients.verify.probe import ABSENT, Probe, Question, new_nonce
 from polyglyph.clients.verify.prompts import TEXTS, marked
 from polyglyph.clients.verify.reference import plain_server
+from polyglyph.contract.errors import RequestError
 
 SAMPLINGS: tuple[dict[str, Any], ...] = ({}, {"temperature": 0.8, "seed": 7})
 
@@ -23,6 +25,7 @@ def check_idle(examination: Examination) -> Finding:
 
 
 def _compare(examination: Examination, plain: Probe) -> Finding:
+    _check_plain(plain.server)
     figures = {"requests": 0, "tokens": 0, "differing": 0, "largest_deviation": 0.0}
     fault = None
     for text in TEXTS:
@@ -39,10 +42,16 @@ def _compare(examination: Examination, plain: Probe) -> Finding:
     return Finding("tokens and log-probabilities equal plain vLLM's, bit for bit", fault, figures)
 
 
+def _check_plain(server: Polyglyph) -> None:
+    try:
+        server.model()
+    except (AnswerError, RequestError):
+        return
+    raise NotCheckedError(f"{server.url} is no plain vLLM server but one with Polyglyph; start it without")
+
+
 def _difference(examination: Examination, plain: Probe, question: Question, figures: dict[str, Any]) -> str | None:
     expected = plain.ask(question)
-    if expected.steering is not None:
-        raise NotCheckedError(f"{plain.server.url} is no plain vLLM server: its answers carry a steering field")
     ours = examination.probe.ask(replace(question, steering=examination.unsteered))
     figures["requests"] += 1
     figures["tokens"] += len(expected.tokens)

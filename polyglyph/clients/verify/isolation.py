@@ -106,6 +106,8 @@ def judge(comparison: Comparison) -> Finding:
         "deviation": comparison.deviation,
         "effect_of_steering": comparison.effect,
     }
+    if not comparison.effect:
+        raise NotCheckedError("steering changes nothing in these requests, so a leak of it would not show")
     if not comparison.num_outside:
         return Finding("every output beside steered neighbours is one the baseline gave, bit for bit", None, figures)
     if comparison.noise == 0.0:

@@ -9,6 +9,9 @@ from polyglyph.clients.verify.prompts import TEXTS, marked
 
 SAMPLINGS: tuple[dict[str, Any], ...] = ({}, {"temperature": 0.8, "seed": 7})
 
+NUM_REPEATS = 6
+"""How often to ask again unsteered before a difference is laid at steering's door."""
+
 
 def check_neutral(examination: Examination) -> Finding:
     """Ask the same unsteered and in every neutral form, one request at a time."""
@@ -32,15 +35,17 @@ def _faults(examination: Examination, prompt: str, sampling: dict[str, Any], for
     examination.probe.ask(question(examination.unsteered))
     unsteered = examination.probe.ask(question(examination.unsteered))
     answers = {name: examination.probe.ask(question(steering)) for name, steering in forms.items()}
-    again = examination.probe.ask(question(examination.unsteered))
-    if not again.equals(unsteered):
-        raise NotCheckedError(
-            f"the engine does not repeat itself, even unsteered and one request at a time: "
-            f"{again.difference(unsteered)}"
-        )
-    return [
+    faults = [
         f"{name}: {answer.difference(unsteered)}" for name, answer in answers.items() if not answer.equals(unsteered)
     ]
+    for _ in range(NUM_REPEATS if faults else 1):
+        again = examination.probe.ask(question(examination.unsteered))
+        if not again.equals(unsteered):
+            raise NotCheckedError(
+                f"the engine does not repeat itself, even unsteered and one request at a time: "
+                f"{again.difference(unsteered)}"
+            )
+    return faults
 
 
 def _neutral_forms(examination: Examination) -> dict[str, object]:

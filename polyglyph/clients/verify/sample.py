@@ -37,14 +37,11 @@ class Sample:
     def deviation(self, other: "Sample") -> float:
         """Give the largest difference of a log-probability, up to and with the first position where tokens differ.
 
-        Positions after that have different pasts and cannot be compared. Tokens that only one of the two lists
-        among its most likely ones are left out.
+        Positions after that have different pasts and cannot be compared.
         """
         largest = 0.0
         for index in range(min(len(self.tokens), len(other.tokens))):
-            mine, theirs = dict(self.top_logprobs[index]), dict(other.top_logprobs[index])
-            shared = (abs(mine[token] - theirs[token]) for token in mine.keys() & theirs.keys())
-            largest = max(largest, *shared, 0.0)
+            largest = max(largest, _distance(dict(self.top_logprobs[index]), dict(other.top_logprobs[index])))
             if self.tokens[index] != other.tokens[index]:
                 break
         return largest
@@ -59,6 +56,20 @@ class Sample:
         if len(self.tokens) != len(other.tokens):
             return f"{len(self.tokens)} tokens instead of {len(other.tokens)}"
         return "no difference"
+
+
+def _distance(mine: dict[str, float], theirs: dict[str, float]) -> float:
+    """Give the largest difference of two lists of likely tokens.
+
+    A token that only one of them lists is at most as likely as the other's last one: that much is certain.
+    """
+    if not mine or not theirs:
+        return 0.0
+    my_last, their_last = min(mine.values()), min(theirs.values())
+    shared = [abs(mine[token] - theirs[token]) for token in mine.keys() & theirs.keys()]
+    only_mine = [value - their_last for token, value in mine.items() if token not in theirs]
+    only_theirs = [value - my_last for token, value in theirs.items() if token not in mine]
+    return max(*shared, *only_mine, *only_theirs, 0.0)
 
 
 def _compared(sample: Sample) -> tuple[object, ...]:

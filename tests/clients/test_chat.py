@@ -1,0 +1,123 @@
+"""`polyglyph chat`: the answer on stdout, what the server did with the steering on stderr."""
+
+import json
+
+import pytest
+
+from polyglyph.clients.exit_codes import ExitCode
+
+
+def test_the_answer_alone_goes_to_stdout(terminal):
+    outcome = terminal.run("chat", "hi")
+    assert outcome.stdout == "Paris\n"
+    assert "because" in outcome.stderr
+
+
+def test_a_request_that_asks_nothing_carries_none_of_our_fields(terminal, server):
+    terminal.run("chat", "hi")
+    assert {"steering", "routing"}.isdisjoint(server.seen[-1].body)
+
+
+def test_the_echo_names_plan_strength_and_dose(terminal):
+    stderr = terminal.run("chat", "hi", "--plan", "to-latin", "--strength", "2").stderr
+    assert "plan to-latin; strength 2" in stderr
+    assert "dose" in stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "field"),
+    [
+        (["--plan", "to-latin"], {"plan": "to-latin", "strength": 1.0}),
+        (["--plan", "to-latin", "--strength", "-2"], {"plan": "to-latin", "strength": -2.0}),
+        (
+            ["--plan", "to-latin", "--phases", "reasoning,answer"],
+            {"plan": "to-latin", "strength": 1.0, "phases": ["reasoning", "answer"]},
+        ),
+        (
+            ["--plan", "to-latin", "--phases", "reasoning", "--phases", "answer"],
+            {"plan": "to-latin", "strength": 1.0, "phases": ["reasoning", "answer"]},
+        ),
+        (["--auto"], "auto"),
+        (["--no-steering"], False),
+    ],
+)
+def test_the_flags_become_the_steering_field(terminal, server, words, field):
+    terminal.run("chat", "hi", *words)
+    assert server.seen[-1].body["steering"] == field
+
+
+def test_sampling_system_and_template_go_into_the_request(terminal, server):
+    words = ["--system", "Be brief", "--max-tokens", "5", "--no-thinking", "--model", "other"]
+    terminal.run("chat", "hi", *words)
+    body = server.seen[-1].body
+    assert body["messages"] == [{"role": "system", "content": "Be brief"}, {"role": "user", "content": "hi"}]
+    assert body["max_completion_tokens"] == 5
+    assert body["temperature"] == 0.0
+    assert body["chat_template_kwargs"] == {"enable_thinking": False}
+    assert body["model"] == "other"
+
+
+def test_a_dash_reads_the_question_from_stdin(terminal, server):
+    terminal.run("chat", "-", input="from a pipe")
+    assert server.seen[-1].body["messages"][-1]["content"] == "from a pipe"
+
+
+def test_a_streamed_answer_is_the_same_with_the_echo_of_the_last_chunk(terminal):
+    outcome = terminal.run("chat", "hi", "--plan", "to-latin", "--stream")
+    assert outcome.stdout == "Paris\n"
+    assert "because" in outcome.stderr
+    assert "tokens steered" in outcome.stderr
+
+
+def test_comparing_shows_both_answers_with_dose_and_tokens_by_phase(terminal, server):
+    shown = terminal.run("chat", "hi", "--plan", "to-latin", "--compare").stdout
+    assert shown.count("Paris") == 2
+    assert "dose" in shown
+    assert "tokens: prompt 1, reasoning 0, answer" in shown
+    unsteered, steered = (request.body["steering"] for request in server.seen[-2:])
+    assert unsteered is False
+    assert steered["plan"] == "to-latin"
+
+
+def test_comparing_as_json_gives_both_responses(terminal):
+    answers = json.loads(terminal.run("chat", "hi", "--plan", "to-latin", "--compare", "--json").stdout)
+    assert answers["steered"]["steering"]["plan"] == "to-latin"
+    assert not answers["unsteered"]["steering"]["applied"]
+
+
+def test_an_answer_as_json_is_the_whole_response(terminal):
+    answer = json.loads(terminal.run("chat", "hi", "--plan", "to-latin", "--json").stdout)
+    assert answer["steering"]["tokens_steered"] > 0
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["--plan", "a", "--auto"],
+        ["--plan", "a", "--no-steering"],
+        ["--strength", "2"],
+        ["--phases", "answer"],
+        ["--plan", "a", "--phases", "thinking"],
+        ["--plan", "a", "--strength", "99"],
+        ["--plan", "a", "--strength", "nan"],
+        ["--compare"],
+        ["--compare", "--no-steering"],
+    ],
+)
+def test_flags_without_an_effect_or_against_each_other_are_usage_errors(terminal, server, words):
+    outcome = terminal.run("chat", "hi", *words)
+    assert outcome.exit_code == 2
+    assert not server.seen, "nothing was sent"
+
+
+def test_a_refusal_of_the_server_ends_in_its_own_words(terminal):
+    outcome = terminal.run("chat", "hi", "--plan", "nowhere")
+    assert outcome.exit_code == ExitCode.REFUSED
+    assert "there is no plan 'nowhere'" in outcome.stderr
+
+
+def test_a_server_that_ignores_steering_is_not_taken_at_its_word(terminal, server):
+    server.is_plain = True
+    outcome = terminal.run("chat", "hi", "--plan", "to-latin")
+    assert outcome.exit_code == ExitCode.SERVER_FAILED
+    assert "no Polyglyph server" in outcome.stderr
