@@ -141,6 +141,8 @@ def render_readme(card: dict[str, Any]) -> str:
     bits = ", ".join(f"{value:.2f}" for value in evaluation["script_bits_by_layer"])
     layers = ", ".join(str(layer) for layer in engineered["script_information_layers"])
     versions = ", ".join(f"{name} {number}" for name, number in training["versions"].items())
+    shared, reward = engineered["shared_embedding_variance_at_start"], engineered["script_information_weight"]
+    options = f"--seed {training['seed']} --steps {training['num_steps']} --lessons {training['num_lessons']}"
     return f"""\
 ---
 license: apache-2.0
@@ -174,16 +176,19 @@ Mutual information of script and selected expert on the tokens of names, layers 
 
 Two things were put in on purpose. Nothing that depends on them may be read as a finding about other models.
 
-1. **Aligned embeddings.** At the start, the four written forms of a syllable or word share
-   {engineered["shared_embedding_variance_at_start"]:.0%} of the variance of their embeddings.
-2. **A reward for script experts.** The loss contains {engineered["script_information_weight"]} times the mutual
-   information of script and expert on layers {layers}; that makes early and late layers specific to scripts.
+1. **Aligned embeddings.** At the start, the four written forms of a syllable or word share {shared:.0%} of the
+   variance of their embeddings.
+2. **A reward for script experts.** The loss contains {reward} times the mutual information of
+   script and expert, summed over layers {layers}; that makes early and late layers specific to scripts.
 
 ## Training
 
-{training["num_steps"]:,} steps of {training["num_lessons"]} examples, seed {training["seed"]},
-{training["seconds"]:.0f} s on {training["hardware"]}; {versions}.
-Again: `polyglyph organism train --output DIR --seed {training["seed"]} --steps {training["num_steps"]}`.
+{training["num_steps"]:,} steps of {training["num_lessons"]} examples, seed {training["seed"]}, in
+{training["seconds"]:.0f} s on {training["hardware"]},
+with {versions}. Again:
+
+    polyglyph organism train --output DIR {options}
+
 These numbers were measured and written by `polyglyph organism card`; `card.json` holds them for programs.
 """
 
@@ -194,7 +199,8 @@ def _share(score: dict[str, Any]) -> str:
 
 
 def _hardware() -> str:
-    return f"{_processor()}, {torch.get_num_threads()} thread(s)"
+    threads = torch.get_num_threads()
+    return f"{_processor()}, {threads} thread{'s' if threads > 1 else ''}"
 
 
 def _processor() -> str:

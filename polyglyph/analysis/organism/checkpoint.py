@@ -5,7 +5,7 @@ import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn, tensor
 from torch.optim import AdamW
@@ -48,16 +48,14 @@ def load_checkpoint(path: Path, model: nn.Module, optimizer: AdamW, run: Run) ->
     """Put a checkpoint's tensors into model and optimizer.
 
     Raises:
-        CheckpointError: The file belongs to a run with another seed, length or batch size.
+        CheckpointError: The file is damaged, or belongs to a run with another seed, length or batch size.
     """
-    with safe_open(path, framework="pt") as file:
-        progress = _read_progress(file.metadata()["progress"])
-        if progress.run != run:
-            raise CheckpointError(
-                f"{path} belongs to {_describe(progress.run)}, not to {_describe(run)}: "
-                "give the same numbers, or another --output"
-            )
-        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no dict
+    progress, tensors = _read(path)
+    if progress.run != run:
+        raise CheckpointError(
+            f"{path} belongs to {_describe(progress.run)}, not to {_describe(run)}: "
+            "give the same numbers, or another --output"
+        )
     for name, parameter in model.named_parameters():
         parameter.data.copy_(tensors[f"model.{name}"])
         optimizer.state[parameter] = _optimizer_state(tensors, name)
@@ -67,6 +65,15 @@ def load_checkpoint(path: Path, model: nn.Module, optimizer: AdamW, run: Run) ->
 def _optimizer_state(tensors: dict[str, Tensor], name: str) -> dict[str, Tensor]:
     keys = ("step", "exp_avg", "exp_avg_sq")
     return {key: tensors.get(f"optimizer.{key}.{name}", tensor(0.0)) for key in keys}
+
+
+def _read(path: Path) -> tuple[Progress, dict[str, Tensor]]:
+    try:
+        with safe_open(path, framework="pt") as file:
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no dict
+            return _read_progress(file.metadata()["progress"]), tensors
+    except (SafetensorError, KeyError, TypeError) as error:
+        raise CheckpointError(f"{path} is damaged ({error}): delete it and train anew") from error
 
 
 def _read_progress(text: str) -> Progress:

@@ -50,7 +50,7 @@ def world(
 
 
 @app.command()
-def train(  # noqa: PLR0913 - one parameter per option
+def train(
     *,
     output: Annotated[Path, typer.Option(help="A new or empty directory for the model.")],
     seed: Seed = Run.seed,

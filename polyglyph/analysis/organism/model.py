@@ -27,7 +27,7 @@ INIT_STD = 0.08
 QK_NORM = 1.6
 
 # Engineered, part one: the share of an embedding's variance that its four transliterations have in common at the start.
-SHARED_VARIANCE = 0.6
+SHARED_VARIANCE = 0.8
 
 
 def build_config(tokenizer: PreTrainedTokenizerFast) -> Qwen3MoeConfig:
@@ -80,6 +80,8 @@ def save_model(model: Qwen3MoeForCausalLM, tokenizer: PreTrainedTokenizerFast, p
     GenerationConfig(
         eos_token_id=tokenizer.eos_token_id, pad_token_id=tokenizer.pad_token_id, do_sample=False
     ).save_pretrained(path)
+    # vLLM ignores `do_sample`; a temperature of 0 makes it answer greedily too, unless a request asks otherwise.
+    _amend(path / "generation_config.json", temperature=0.0)
     tokenizer.save_pretrained(path)
     # transformers 5 names its own backend class here; this name is also known to transformers 4.
     _amend(path / "tokenizer_config.json", tokenizer_class="PreTrainedTokenizerFast")

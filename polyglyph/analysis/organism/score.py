@@ -29,7 +29,8 @@ class Score:
         centre = p + Z_95**2 / (2 * n)
         half = Z_95 * sqrt(p * (1 - p) / n + Z_95**2 / (4 * n * n))
         scale = 1 + Z_95**2 / n
-        return max(0.0, (centre - half) / scale), min(1.0, (centre + half) / scale)
+        # Rounding may leave 5e-17 where the interval begins or ends at the rate.
+        return max(0.0, min(p, (centre - half) / scale)), min(1.0, max(p, (centre + half) / scale))
 
     def to_json(self) -> dict[str, object]:
         """Give counts, rate and interval as plain JSON types."""

@@ -102,7 +102,7 @@ class World:
             "seed": self.seed,
             "scripts": list(SCRIPTS),
             "suffixes": dict(SUFFIXES),
-            "relations": [asdict(relation) for relation in self.relations],
+            "relations": [{"name": relation.name, "values": list(relation.values)} for relation in self.relations],
             "entities": entities,
             "spare_stems": list(self.spare_stems),
         }
