@@ -43,15 +43,20 @@ def run(arguments: Sequence[str]) -> None:
     from vllm.logger import configure_logging_from_args
 
     cli_env_setup()
-    args = parse(with_model(arguments))
+    args = parse(arguments)
     configure_logging_from_args(args)
     with refusing(ValueError, TypeError):
         validate_parsed_serve_args(args)
     if not read_settings().disable:
         check_arguments(args)
         check_model(args)
-    with refusing(OSError):
-        uvloop.run(run_server(args))
+    try:
+        with refusing(OSError):
+            uvloop.run(run_server(args))
+    except RuntimeError as error:
+        if "Engine core initialization failed" not in str(error):
+            raise
+        raise StartupError("the engine did not start; the reason is the first error in the log above") from error
 
 
 @contextmanager
@@ -78,27 +83,31 @@ def parser() -> Any:
 
 
 def parse(arguments: Sequence[str]) -> Namespace:
-    """Read vLLM's flags, listening on this machine only unless told otherwise."""
+    """Read vLLM's flags: without a model those of the bundled organism, on this machine only unless told otherwise.
+
+    Raises:
+        StartupError: No model is named and none is bundled.
+    """
     args: Namespace = parser().parse_args(list(arguments))
+    names_model = any(word == "--model" or word.startswith(("--model=", "--config")) for word in arguments)
+    if args.model_tag is None and not names_model:
+        args = parser().parse_args([*organism_arguments(), *arguments])
     if args.model_tag is not None:
         args.model = args.model_tag
     args.host = args.host or LOCALHOST
     return args
 
 
-def with_model(arguments: Sequence[str]) -> list[str]:
-    """Give the arguments, those that serve the bundled organism first when they name no model.
+def organism_arguments() -> list[str]:
+    """Give what serves the bundled organism; flags of the user's come after these and win.
 
     Raises:
-        StartupError: No model is named and none is bundled.
+        StartupError: This installation has no model.
     """
-    names_model = any(word == "--model" or word.startswith(("--model=", "--config")) for word in arguments)
-    if names_model or parser().parse_args(list(arguments)).model_tag is not None:
-        return list(arguments)
     organism = bundled_organism()
     if not (organism / "config.json").is_file():
         raise StartupError("this installation bundles no model; name one: polyglyph serve MODEL")
-    return [str(organism), *ORGANISM_FLAGS, *arguments]
+    return [str(organism), *ORGANISM_FLAGS]
 
 
 def prepare_environment() -> None:

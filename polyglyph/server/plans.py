@@ -45,6 +45,7 @@ class PlanRegistry:
         self._folder = folder
         self._archive = folder / "by-fingerprint"
         self._lock = threading.Lock()
+        # Replaced whole, because requests read it while a thread changes it.
         self._named: dict[str, StoredPlan] = {}
         self.unreadable: dict[str, str] = {}
         self._read_builtins(builtin_folder, loaded)
@@ -52,7 +53,7 @@ class PlanRegistry:
 
     def all(self) -> tuple[StoredPlan, ...]:
         """Give every named plan, by name."""
-        return tuple(self._named[name] for name in sorted(self._named))
+        return tuple(stored for _, stored in sorted(self._named.items()))
 
     def find(self, name: str, *, param: str) -> StoredPlan:
         """Give the plan of a name or fingerprint.
@@ -60,9 +61,7 @@ class PlanRegistry:
         Raises:
             UnknownPlanError: The text lists the names there are.
         """
-        if name in self._named:
-            return self._named[name]
-        found = self._by_fingerprint(name)
+        found = self._named.get(name) or self._by_fingerprint(name)
         if found is None:
             raise UnknownPlanError(
                 f"{param}: there is no plan {name!r:.80}; this server has {self._names()}", param=param
@@ -82,7 +81,7 @@ class PlanRegistry:
             self._keep_content(self._named.get(plan.name))
             self._keep_content(stored)
             write_document(self._folder / f"{plan.name}{SUFFIX}", plan.to_json())
-            self._named[plan.name] = stored
+            self._named = {**self._named, plan.name: stored}
             self.unreadable.pop(f"{plan.name}{SUFFIX}", None)
         return stored
 
@@ -102,7 +101,7 @@ class PlanRegistry:
             self._refuse_builtin(name)
             self._keep_content(self._named[name])
             remove_document(self._folder / f"{name}{SUFFIX}")
-            del self._named[name]
+            self._named = {other: stored for other, stored in self._named.items() if other != name}
 
     def _read_builtins(self, folder: Path, loaded: ModelBinding) -> None:
         for path in sorted(folder.glob(f"*{SUFFIX}")):
@@ -137,8 +136,12 @@ class PlanRegistry:
         path = self._archive / f"{digest}{SUFFIX}"
         if not path.is_file():
             return None
-        plan = load_plan(path)
-        return StoredPlan(plan=plan, fingerprint=plan.fingerprint) if plan.fingerprint == fingerprint else None
+        try:
+            plan = load_plan(path)
+        except (RequestError, RecursionError) as error:
+            logger.warning("A kept plan cannot be read: %s", error)
+            return None
+        return StoredPlan(plan=plan, fingerprint=fingerprint) if plan.fingerprint == fingerprint else None
 
     def _keep_content(self, stored: StoredPlan | None) -> None:
         if stored is not None:

@@ -1,6 +1,7 @@
 """Everything the routes and the middleware share: the loaded model, the registry, the policy, the workers."""
 
-from dataclasses import dataclass
+import asyncio
+from dataclasses import dataclass, field
 from typing import Any
 
 from polyglyph import bundled_plans
@@ -23,6 +24,7 @@ class Service:
         policies: The policy in force.
         resolver: From a `steering` field to edits.
         engine: The engine's settings that a plain server needs to compute the same.
+        changes: Held while plans or the policy change, which are checked against each other.
     """
 
     settings: Settings
@@ -32,6 +34,7 @@ class Service:
     policies: PolicyStore
     resolver: Resolver
     engine: dict[str, Any]
+    changes: asyncio.Lock = field(default_factory=asyncio.Lock)
 
 
 async def start_service(settings: Settings, workers: Workers, *, engine: dict[str, Any]) -> Service:

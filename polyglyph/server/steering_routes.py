@@ -60,17 +60,20 @@ async def put_plan(name: str, request: Request, service: AdminServer) -> JSONRes
     if plan.name != name:
         raise RequestError(f"plan.name: the route says {name!r:.80}, the plan '{plan.name}'", param="plan.name")
     service.resolver.check_plan(plan)
-    service.resolver.check_uses(plan)
-    stored = await asyncio.to_thread(service.plans.put, plan)
+    async with service.changes:
+        service.resolver.check_uses(plan)
+        stored = await asyncio.to_thread(service.plans.put, plan)
     return JSONResponse(_entry(stored, service))
 
 
 @router.delete("/v1/steering/plans/{name}")
 async def delete_plan(name: str, service: AdminServer) -> JSONResponse:
     """Take a plan's name out of the registry (admin key)."""
-    if uses := service.resolver.uses_of(name):
-        raise ConflictError(f"name: the plan '{name}' is in use by {', '.join(uses)}; change that first", param="name")
-    await asyncio.to_thread(service.plans.delete, name)
+    async with service.changes:
+        if uses := service.resolver.uses_of(name):
+            text = f"name: the plan '{name}' is in use by {', '.join(uses)}; change that first"
+            raise ConflictError(text, param="name")
+        await asyncio.to_thread(service.plans.delete, name)
     return JSONResponse({"name": name, "deleted": True})
 
 
@@ -96,8 +99,9 @@ async def get_policy(service: Server) -> JSONResponse:
 async def put_policy(request: Request, service: AdminServer) -> JSONResponse:
     """Put a policy in force and keep it (admin key)."""
     policy = parse_policy(read_json(await request.body(), root="policy"))
-    service.resolver.check_policy(policy)
-    await asyncio.to_thread(service.policies.put, policy)
+    async with service.changes:
+        service.resolver.check_policy(policy)
+        await asyncio.to_thread(service.policies.put, policy)
     return JSONResponse(_policy_json(policy))
 
 
