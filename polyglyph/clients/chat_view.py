@@ -32,25 +32,47 @@ def print_answer(answer: "ChatCompletion", *, expects_echo: bool) -> None:
 def print_stream(chunks: "Iterable[ChatCompletionChunk]", *, expects_echo: bool) -> None:
     """Print an answer while it is written."""
     echo: SteeringEcho | None = None
+    page = _Page()
     splitter = ThinkingSplitter()
     for chunk in chunks:
         echo = steering_of(chunk) or echo
         for delta in (choice.delta for choice in chunk.choices[:1]):
-            _write(is_reasoning=True, text=_reasoning_of(delta))
+            page.write(is_reasoning=True, text=_reasoning_of(delta))
             for is_reasoning, text in splitter.feed(delta.content or ""):
-                _write(is_reasoning=is_reasoning, text=text)
+                page.write(is_reasoning=is_reasoning, text=text)
     for is_reasoning, text in splitter.finish():
-        _write(is_reasoning=is_reasoning, text=text)
-    print()
+        page.write(is_reasoning=is_reasoning, text=text)
+    page.finish()
     say_echo(echo, expects_echo=expects_echo)
 
 
-def _write(*, is_reasoning: bool, text: str) -> None:
-    if is_reasoning:
-        words_console().print(Text(text), style="dim", end="", soft_wrap=True)
-    else:
+class _Page:
+    """Where a stream is written: reasoning to stderr, the answer to stdout, each on lines of its own."""
+
+    def __init__(self) -> None:
+        self._has_open_reasoning = False
+
+    def write(self, *, is_reasoning: bool, text: str) -> None:
+        """Write one piece."""
+        if not text:
+            return
+        if is_reasoning:
+            words_console().print(Text(text), style="dim", end="", soft_wrap=True)
+            self._has_open_reasoning = True
+            return
+        self._close_reasoning()
         sys.stdout.write(text)
         sys.stdout.flush()
+
+    def finish(self) -> None:
+        """End the last line."""
+        self._close_reasoning()
+        print(flush=True)
+
+    def _close_reasoning(self) -> None:
+        if self._has_open_reasoning:
+            say("")
+        self._has_open_reasoning = False
 
 
 def print_comparison(unsteered: "ChatCompletion", steered: "ChatCompletion") -> None:

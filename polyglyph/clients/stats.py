@@ -42,7 +42,9 @@ def show(
         return
     from polyglyph.clients.stats_table import stats_table
 
-    print_data(stats_table(document, by=tuple(by or (By.SCRIPT, By.PHASE, By.PLAN)), num_top=top))
+    names = {entry.fingerprint: entry.name for entry in server.plans.list()}
+    by_keys = tuple(by or (By.SCRIPT, By.PHASE, By.PLAN))
+    print_data(stats_table(document, by=by_keys, num_top=top, plan_names=names))
     say(f"since {document.since}, until {document.until}, model {document.model_fingerprint[:19]}")
     if document.overflow_tokens:
         say(f"{document.overflow_tokens} tokens found no free group and are counted in none", style="yellow")

@@ -4,9 +4,10 @@ L MoE layers, E experts.
 """
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from types import MappingProxyType
 
 import numpy as np
 from rich.table import Table
@@ -48,16 +49,19 @@ class Sums:
         return entropy
 
 
-def stats_table(stats: Stats, *, by: Sequence[str], num_top: int) -> Table:
+def stats_table(
+    stats: Stats, *, by: Sequence[str], num_top: int, plan_names: Mapping[str, str] = MappingProxyType({})
+) -> Table:
     """Give a line per group.
 
     Args:
         stats: The document.
         by: What to tell apart: script, phase, plan, tag, layer, expert.
         num_top: Experts to name per line; lines per group when `by` has expert.
+        plan_names: Names of plans by fingerprint; others are shown by the beginning of their fingerprint.
     """
     keys = [key for key in ("script", "phase", "plan", "tag") if key in by]
-    groups = merge(stats, keys)
+    groups = merge(stats, keys, plan_names)
     if "expert" in by:
         return _expert_table(groups, keys, num_top=num_top)
     if "layer" in by:
@@ -66,11 +70,11 @@ def stats_table(stats: Stats, *, by: Sequence[str], num_top: int) -> Table:
     return _group_table(groups, keys, _ranges(stats.layers), num_top=num_top)
 
 
-def merge(stats: Stats, keys: Sequence[str]) -> list[Sums]:
+def merge(stats: Stats, keys: Sequence[str], plan_names: Mapping[str, str]) -> list[Sums]:
     """Add groups that agree on the keys, most tokens first."""
     groups: dict[tuple[str, ...], list[StatsGroup]] = defaultdict(list)
     for group in stats.groups:
-        groups[tuple(_label(group, key) for key in keys)].append(group)
+        groups[tuple(_label(group, key, plan_names) for key in keys)].append(group)
     sums = [
         Sums(
             labels,
@@ -82,11 +86,11 @@ def merge(stats: Stats, keys: Sequence[str]) -> list[Sums]:
     return sorted(sums, key=lambda group: (-group.num_tokens, group.labels))
 
 
-def _label(group: StatsGroup, key: str) -> str:
+def _label(group: StatsGroup, key: str, plan_names: Mapping[str, str]) -> str:
     if key == "script":
         return group.request_script
     if key == "plan":
-        return group.plan[:19] or "none"
+        return plan_names.get(group.plan) or group.plan[:19] or "none"
     return str(getattr(group, key)) or "none"
 
 

@@ -164,7 +164,7 @@ class FakeServer:
             for script, phase, plan, tokens, expert in (
                 ("Cyrl", "prompt", "", 40, 1),
                 ("Cyrl", "answer", "", 20, 2),
-                ("Latn", "prompt", "sha256:" + "a" * 64, 100, 3),
+                ("Latn", "prompt", plan_of().fingerprint, 100, 3),
             )
         )
         stats = Stats(

@@ -110,6 +110,12 @@ def test_stats_are_a_line_per_group_with_tokens_entropy_and_top_experts(terminal
     assert "L0:0 50%" in line
 
 
+def test_a_plan_of_the_registry_is_named_in_the_stats(terminal, server):
+    assert "to-latin" in terminal.run("stats", "show", "--by", "plan").stdout
+    server.plans.clear()
+    assert plan_of().fingerprint[:19] in terminal.run("stats", "show", "--by", "plan").stdout
+
+
 def test_groups_that_are_not_told_apart_are_summed(terminal):
     shown = terminal.run("stats", "show", "--by", "script").stdout
     assert any("Cyrl" in line and " 60 " in line for line in shown.splitlines())

@@ -24,6 +24,7 @@ def check_closed(examination: Examination) -> Finding:
     faults = [fault for param, fields in bad if (fault := _refusal_fault(examination, param, fields))]
     faults += hook_faults(examination.probe.server.model())
     faults += _count_faults(examination)
+    faults += _effect_faults(examination)
     num_hooks = sum(len(worker.hooks) for worker in examination.model.workers)
     figures = {"refused": len(bad), "hooks": num_hooks, "faults": faults}
     text = f"{len(bad)} wrong requests and {num_hooks} hooks on {len(examination.model.workers)} workers"
@@ -106,6 +107,23 @@ def _count_faults(examination: Examination) -> Iterator[str]:
                     f"MoE layer {router.layer}: {counts[row, router.layer]} selections counted in phase {phase}, "
                     f"expected {router.top_k} x {summary.num_tokens[row]} tokens"
                 )
+
+
+def _effect_faults(examination: Examination) -> Iterator[str]:
+    """Look once more: a layer without its hook may repeat old counts, but it cannot honour a ban."""
+    if not examination.model.settings.inline_edits:
+        return
+    question = Question(
+        prompt=marked(new_nonce(), TEXTS[1]), steering={"edits": examination.bans}, max_tokens=8, wants_summary=True
+    )
+    summary = examination.probe.ask(question).summary
+    if summary is None:
+        yield "the server returned no routing summary for a steered request that asked for one"
+        return
+    counts = counts_PLE(summary, examination.model).sum(axis=0)
+    for edit in examination.bans:
+        if counts[edit["layer"], edit["experts"]].any():
+            yield f"MoE layer {edit['layer']} selected experts that were banned: its hook does not act"
 
 
 def _has_edits(fields: dict[str, Any]) -> bool:
