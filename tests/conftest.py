@@ -2,4 +2,4 @@
 
 import pytest
 
-pytest.register_assert_rewrite("tests.support.promises")
+pytest.register_assert_rewrite("tests.support.promises", "tests.support.agreement")
