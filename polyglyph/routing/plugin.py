@@ -37,6 +37,7 @@ def _patch() -> None:
     from polyglyph.routing.compat.input_processor import patch_input_processor
     from polyglyph.routing.compat.monolithic import patch_kernel_choice
     from polyglyph.routing.compat.runner_v1 import patch_runner_v1
+    from polyglyph.routing.compat.runner_v2 import patch_runner_v2
     from polyglyph.routing.compat.worker import patch_workers
 
     init_amx()
@@ -44,5 +45,6 @@ def _patch() -> None:
     patch_compile_cache()
     patch_workers()
     patch_runner_v1()
+    patch_runner_v2()
     patch_input_processor()
     patch_block_hash()

@@ -68,16 +68,20 @@ def _install(worker: Any) -> None:
 
 def _max_padded_tokens(config: Any) -> int:
     captured = config.compilation_config.max_cudagraph_capture_size or 0
-    return max(config.scheduler_config.max_num_batched_tokens, captured)
+    return max(int(config.scheduler_config.max_num_batched_tokens), int(captured))
 
 
 def _prove(worker: Any) -> None:
-    """Run a neutral step where the engine's own warm-up ran none, so that every hook has been executed once."""
+    """Run a neutral step where the engine's own warm-up ran none, so that every hook has been executed once.
+
+    Model Runner V2 warms up with requests of its own, which nobody asked for: their sums are dropped.
+    """
     tracker: RequestTracker | None = getattr(worker.model_runner, TRACKER, None)
     if tracker is None:
         return
     if not all(tracker.layers.has_run(layer) for layer in range(tracker.layers.num_layers)):
         worker.model_runner._dummy_run(1)
+    tracker.reset_stats()
 
 
 def check_engine(config: Any) -> None:
