@@ -63,7 +63,7 @@ def train(
     """Train an organism from nothing, measure it and write its card. About five minutes on one core."""
     with _refusals():
         _check_output(output, resume=resume)
-        _use_threads(threads)
+        _quiet_torch(threads=threads)
         from polyglyph.analysis.organism.card import describe_training, write_card
         from polyglyph.analysis.organism.checkpoint import FILE_NAME
         from polyglyph.analysis.organism.model import save_model
@@ -87,7 +87,7 @@ def card(
     """Measure an organism again and rewrite its card.json and README.md."""
     with _refusals():
         _check_exists(directory)
-        _use_threads(threads)
+        _quiet_torch(threads=threads)
         from polyglyph.analysis.organism.card import read_training, write_card
 
         _print_card(write_card(directory, read_training(directory)), directory, as_json=as_json)
@@ -104,7 +104,7 @@ def plans(
     """Make the plan of each home script, choose its dose on half of the entities and judge it on the other half."""
     with _refusals():
         _check_exists(directory)
-        _use_threads(threads)
+        _quiet_torch(threads=threads)
         from polyglyph.analysis.organism.card import load_decoder, read_training
         from polyglyph.analysis.organism.plans import bind, make_plans, save_plan
         from polyglyph.analysis.organism.world import make_world
@@ -124,21 +124,26 @@ def _train(run: Run, output: Path) -> "Trained":
         with TrainingDisplay(num_steps=run.num_steps) as display:
             return train_run(run, directory=output, report=display)
     except KeyboardInterrupt:
-        _say(f"stopped; go on with the same command and --resume (checkpoint in {output})")
+        advice = "go on with the same command and --resume" if _has_checkpoint(output) else "there is no checkpoint yet"
+        _say(f"stopped; {advice}")
         raise typer.Exit(130) from None
 
 
 def _check_output(output: Path, *, resume: bool) -> None:
-    from polyglyph.analysis.organism.checkpoint import FILE_NAME
-
-    has_checkpoint = (output / FILE_NAME).is_file()
+    has_checkpoint = _has_checkpoint(output)
     if output.exists() and not output.is_dir():
         raise OutputError(f"{output} is a file, not a directory: give a new directory")
     if resume and not has_checkpoint:
-        raise OutputError(f"{output} holds no {FILE_NAME} to resume: leave out --resume to start anew")
+        raise OutputError(f"{output} holds no checkpoint to resume: leave out --resume to start anew")
     if not resume and output.is_dir() and any(output.iterdir()):
         advice = "give --resume to go on with it, or a new directory" if has_checkpoint else "give a new directory"
         raise OutputError(f"{output} is not empty: {advice}")
+
+
+def _has_checkpoint(output: Path) -> bool:
+    from polyglyph.analysis.organism.checkpoint import FILE_NAME
+
+    return (output / FILE_NAME).is_file()
 
 
 def _check_exists(directory: Path) -> None:
@@ -146,12 +151,14 @@ def _check_exists(directory: Path) -> None:
         raise OutputError(f"{directory} is not a directory: give the directory of a trained organism")
 
 
-def _use_threads(threads: int) -> None:
+def _quiet_torch(*, threads: int) -> None:
+    """Set the threads, and keep transformers' bars and hints out of our words."""
     import torch
     from transformers.utils import logging
 
     torch.set_num_threads(threads)
     logging.disable_progress_bar()
+    logging.set_verbosity_error()
 
 
 def _write_new(path: Path, text: str) -> None:
