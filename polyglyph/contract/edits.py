@@ -70,8 +70,8 @@ def _check_edit(edit: Edit, router: RouterDescription, *, strength: float, where
             )
     if strength < 0 and edit.op in ("ban", "force"):
         raise ImpossibleEditError(
-            f"{where}.op: '{edit.op}' has no opposite, so it cannot be applied with strength {strength}; use a strength "
-            "of 0 or more",
+            f"{where}.op: '{edit.op}' has no opposite, so it cannot be applied with strength {strength}; "
+            "use a strength of 0 or more",
             param=f"{where}.op",
         )
     if strength < 0 and edit.op == "scale" and edit.value == 0:

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import ConfigDict, Field, ValidationError, model_validator
 
 from polyglyph.contract.base import Document, as_request_error, digest
 from polyglyph.contract.errors import RequestError
@@ -51,7 +51,7 @@ class Edit(Document):
 class Provenance(Document):
     """Where a plan comes from; free-form beyond these fields, and outside the fingerprint."""
 
-    model_config = {**Document.model_config, "extra": "allow"}
+    model_config = ConfigDict(extra="allow")
 
     method: str | None = None
     created: str | None = None

@@ -80,7 +80,8 @@ class ArrayDocument(Document):
         """
         import numpy as np
 
-        array = np.load(io.BytesIO(base64.b64decode(self.data, validate=True)), allow_pickle=False)
+        file = io.BytesIO(base64.b64decode(self.data, validate=True))
+        array: np.ndarray[Any, Any] = np.load(file, allow_pickle=False)
         if str(array.dtype) != self.dtype or array.shape != self.shape:
             raise ValueError(f"stated {self.dtype} {self.shape}, holds {array.dtype} {array.shape}")
         return array

@@ -75,4 +75,6 @@ class OfflineSteering:
         """Give int64 [layers, experts]: selections of all groups since the last reset."""
         wire = self._llm.collective_rpc("polyglyph_read_stats")[0]
         binding = self.model.binding
-        return np.frombuffer(wire["selected"], np.int64).reshape(-1, binding.layers, binding.experts).sum(axis=0)
+        selected = np.frombuffer(wire["selected"], np.int64).reshape(-1, binding.layers, binding.experts)
+        total: np.ndarray = selected.sum(axis=0)
+        return total

@@ -22,13 +22,13 @@ def _route(logits: Tensor, weights: Tensor, ids: Tensor, hidden: Tensor, layer: 
     return _installed[0].route(layer, logits, weights, ids, hidden)
 
 
-def _route_fake(logits: Tensor, weights: Tensor, ids: Tensor, hidden: Tensor, layer: int) -> tuple[Tensor, Tensor]:
+def _route_fake(_logits: Tensor, weights: Tensor, ids: Tensor, _hidden: Tensor, _layer: int) -> tuple[Tensor, Tensor]:
     return torch.empty_like(weights), torch.empty_like(ids)
 
 
 _LIBRARY.define("route(Tensor logits, Tensor weights, Tensor ids, Tensor hidden, int layer) -> (Tensor, Tensor)")
 _LIBRARY.impl("route", _route, "CompositeExplicitAutograd")
-_LIBRARY._register_fake("route", _route_fake)
+torch.library.register_fake("polyglyph::route", _route_fake, lib=_LIBRARY)
 
 route = torch.ops.polyglyph.route.default
 """(logits [T, E], weights [T, K], ids [T, K], hidden [T, H], layer) -> fresh (weights, ids)."""

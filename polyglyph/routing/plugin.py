@@ -25,7 +25,7 @@ def load() -> None:
         check_vllm_version()
         _patch()
     except StartupError as error:
-        logger.error("Polyglyph is not in place: %s", error)
+        logger.critical("Polyglyph is not in place: %s", error)
         raise
 
 

@@ -113,7 +113,8 @@ class RequestTracker:
             self._open_account(record)
         self._acquire_slot(record)
         if num_computed > prompt_len:
-            assert known_token_ids is not None and len(known_token_ids) >= num_computed
+            assert known_token_ids is not None
+            assert len(known_token_ids) >= num_computed
             state = self._host_automaton.run(known_token_ids[prompt_len:num_computed], record.start_state)
             seed_ring(self._rows, record.row, num_computed - 1, state)
 
@@ -331,4 +332,5 @@ class RequestTracker:
 
 
 def _to_numpy(tensor: Tensor) -> np.ndarray:
-    return tensor.cpu().numpy().copy()
+    array: np.ndarray = tensor.cpu().numpy().copy()
+    return array

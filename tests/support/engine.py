@@ -84,7 +84,7 @@ def generate(llm: Any, prompts: Sequence[Sequence[int]], params: Sequence[Any]) 
 
 
 def make_prompts(num: int = 16) -> list[list[int]]:
-    """Give questions of the organism's world in its four scripts, thinking and direct, short and over several blocks."""
+    """Give questions of the organism's world in its four scripts, thinking and direct, over one to several blocks."""
     from transformers import AutoTokenizer
 
     from polyglyph.analysis.organism.question import Question

@@ -130,7 +130,7 @@ def test_every_steering_of_the_mixed_batch_is_felt(engine: Engine, sampled: bool
     replies = engine.send(mixed(list(STEERINGS.values())), sampled=sampled)
     # The eighth request answers directly: it never reasons, so `ban while reasoning` cannot act on it.
     felt = [mine.content != plain.content for mine, plain in zip(replies, engine.unsteered[sampled], strict=True)]
-    never_reasons = {index for index in range(1, 16, 2) if "ban while reasoning" == _name(index)}
+    never_reasons = {index for index in range(1, 16, 2) if _name(index) == "ban while reasoning"}
     assert all(felt[index] for index in range(1, 16, 2) if index not in never_reasons)
 
 

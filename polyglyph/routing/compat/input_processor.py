@@ -72,7 +72,8 @@ def _check_by_hand(value: Any) -> SteeringPayload:
         raise as_request_error(error, root=root) from error
     if not _loaded_model:
         raise RequestError(
-            f"{root}: the loaded model is not known here; make the payload with polyglyph.routing.offline.OfflineSteering",
+            f"{root}: the loaded model is not known here; make the payload with "
+            "polyglyph.routing.offline.OfflineSteering",
             param=root,
         )
     check_edits(payload.edits, _loaded_model[0], strength=payload.strength, param=f"{root}.edits")

@@ -7,6 +7,7 @@ ids, before EPLB maps them), `compilation_config.static_forward_context`, and `M
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -73,7 +74,8 @@ class ModelHooks:
         name = type(model).__name__
         if not self._runners:
             raise UnsupportedModelError(
-                f"{name} has no Mixture-of-Experts layer whose router vLLM runs; Polyglyph has nothing to steer; {REMEDY}"
+                f"{name} has no Mixture-of-Experts layer whose router vLLM runs; Polyglyph has nothing to "
+                f"steer; {REMEDY}"
             )
         if self.expected_layers != len(self._runners):
             raise UnsupportedModelError(
@@ -84,8 +86,8 @@ class ModelHooks:
     def _read(self, model: nn.Module, index: int, name: str, runner: Any) -> tuple[RouterDescription, SelectionRule]:
         if runner.is_monolithic:
             raise UnsupportedModelError(
-                f"{name}: its experts' kernel routes inside itself, where no hook reaches; choose another MoE backend or "
-                "quantisation"
+                f"{name}: its experts' kernel routes inside itself, where no hook reaches; choose another MoE backend "
+                "or quantisation"
             )
         if type(model).__module__.startswith("vllm.model_executor.models.transformers"):
             raise UnsupportedModelError(
@@ -177,4 +179,6 @@ def _gate_weight(model: nn.Module, name: str, runner: Any, num_experts: int) -> 
 
 def _router_bytes(weight: Tensor) -> bytes:
     # bfloat16 whatever the engine's dtype, so that one checkpoint has one fingerprint.
-    return weight.detach().to(device="cpu", dtype=torch.bfloat16).contiguous().view(torch.int16).numpy().tobytes()
+    rounded = weight.detach().to(device="cpu", dtype=torch.bfloat16).contiguous()
+    canonical: np.ndarray = rounded.view(torch.int16).numpy()
+    return canonical.tobytes()

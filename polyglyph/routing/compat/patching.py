@@ -24,8 +24,8 @@ def wrap(owner: Any, name: str, make: Callable[[Callable[..., Any]], Callable[..
     if original is None:
         raise UnsupportedVllmError(
             f"{owner.__module__ if hasattr(owner, '__module__') else owner.__name__}: expected vLLM to define "
-            f"'{getattr(owner, '__qualname__', owner.__name__)}.{name}', which this release does not; install vLLM 0.32 "
-            "or 0.33, or set POLYGLYPH_DISABLE=1 to run vLLM without Polyglyph"
+            f"'{getattr(owner, '__qualname__', owner.__name__)}.{name}', which this release does not; install vLLM "
+            "0.32 or 0.33, or set POLYGLYPH_DISABLE=1 to run vLLM without Polyglyph"
         )
     is_static = isinstance(original, staticmethod)
     function = original.__func__ if is_static else original

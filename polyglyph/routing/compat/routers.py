@@ -174,8 +174,9 @@ def _read_simulated(router: Any) -> _Reading:
 
 
 def _scoring(name: str) -> Scoring:
-    if name == "softmax" or name == "sigmoid" or name == "sqrtsoftplus":
-        return name
+    for known in ("softmax", "sigmoid", "sqrtsoftplus"):
+        if name == known:
+            return known
     raise UnsupportedModelError(f"routers that score by '{name}' cannot be restated")
 
 
