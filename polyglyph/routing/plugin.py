@@ -36,6 +36,7 @@ def _patch() -> None:
     from polyglyph.routing.compat.cpu_amx import init_amx
     from polyglyph.routing.compat.input_processor import patch_input_processor
     from polyglyph.routing.compat.monolithic import patch_kernel_choice
+    from polyglyph.routing.compat.router_weights import patch_model_loader
     from polyglyph.routing.compat.runner_v1 import patch_runner_v1
     from polyglyph.routing.compat.runner_v2 import patch_runner_v2
     from polyglyph.routing.compat.worker import patch_workers
@@ -43,6 +44,7 @@ def _patch() -> None:
     init_amx()
     patch_kernel_choice()
     patch_compile_cache()
+    patch_model_loader()
     patch_workers()
     patch_runner_v1()
     patch_runner_v2()

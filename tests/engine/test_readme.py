@@ -1,66 +1,26 @@
 """What the README shows works: `polyglyph serve` without a model, and the steered call with the OpenAI client."""
 
 import io
-import os
 import re
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import redirect_stdout
-from pathlib import Path
 
-import httpx
 import pytest
 from openai import OpenAI
 
 from tests.house.documents import marked_block, page
+from tests.support.server import START_TIMEOUT_S, serving
 
-START_TIMEOUT_S = 400
 pytestmark = pytest.mark.timeout(START_TIMEOUT_S + 200)
 CALL = marked_block(page("README.md"), "tested: steered call")
 
 
 @pytest.fixture(scope="module")
 def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    folder = tmp_path_factory.mktemp("server")
-    port = free_port()
-    environment = os.environ | {"POLYGLYPH_DATA_DIR": str(folder / "data"), "VLLM_NO_USAGE_STATS": "1"}
-    command = [sys.executable, "-m", "polyglyph.clients", "serve", "--port", str(port)]
-    log = folder / "log"
-    with log.open("wb") as output:
-        process = subprocess.Popen(command, env=environment, stdout=output, stderr=subprocess.STDOUT)
-        try:
-            wait_until_healthy(process, f"http://127.0.0.1:{port}", log)
-            yield f"http://127.0.0.1:{port}"
-        finally:
-            process.terminate()
-            try:
-                process.wait(30)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
-
-
-def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
-
-
-def wait_until_healthy(process: subprocess.Popen[bytes], url: str, log: Path) -> None:
-    for _ in range(START_TIMEOUT_S):
-        try:
-            if httpx.get(f"{url}/health", timeout=1).is_success:
-                return
-        except httpx.HTTPError:
-            pass
-        try:
-            process.wait(1)
-        except subprocess.TimeoutExpired:
-            continue
-        break
-    pytest.fail("the server did not start:\n" + log.read_text(errors="replace")[-4000:])
+    with serving(tmp_path_factory.mktemp("server")) as server:
+        yield server.url
 
 
 def promised_answer() -> str:

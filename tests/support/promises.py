@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from polyglyph.contract.plan import PHASES, Edit
+from polyglyph import bundled_plans
+from polyglyph.contract.plan import PHASES, Edit, load_plan
 from polyglyph.routing.offline import OfflineSteering
 from polyglyph.routing.workers import Receipt
 from tests.support.engine import EngineSettings, Reply, generate, make_prompts, plain_replies, sampling, start
@@ -111,6 +112,11 @@ def contents(replies: Sequence[Reply]) -> list[Any]:
 def mixed(steerings: Sequence[dict[str, Any]], num: int = 16) -> list[dict[str, Any] | None]:
     """Give a batch in which every other request is steered, each in another way."""
     return [None if index % 2 == 0 else steerings[(index // 2) % len(steerings)] for index in range(num)]
+
+
+def test_the_loaded_model_is_the_one_that_the_bundled_plans_were_made_for(engine: Engine) -> None:
+    for path in bundled_plans().glob("*.plan.json"):
+        assert load_plan(path).model == engine.steering.model.binding
 
 
 @KINDS

@@ -7,7 +7,6 @@ ids, before EPLB maps them), `compilation_config.static_forward_context`, and `M
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -16,6 +15,7 @@ from polyglyph.contract.fingerprint import model_fingerprint
 from polyglyph.contract.model import ModelBinding, ModelDescription, RouterDescription
 from polyglyph.kernels.steer_route import SelectionRule
 from polyglyph.routing import operator
+from polyglyph.routing.compat.router_weights import take_router_bytes
 from polyglyph.routing.compat.routers import describe_router, probe_custom
 from polyglyph.routing.workers import LayerHook
 
@@ -97,12 +97,11 @@ class ModelHooks:
             runner.router, layer=index, model_layer=_layer_number(name, index), name=name
         )
         if rule.scoring == "custom":
-            weight = _gate_weight(model, name, runner, description.experts)
             ops = probe_custom(
                 rule,
                 num_experts=description.experts,
                 hidden_size=runner.moe_config.hidden_dim,
-                device=weight.device,
+                device=next(model.parameters()).device,
                 dtype=runner.moe_config.in_dtype,
             )
             description = description.model_copy(update={"ops": ops})
@@ -151,10 +150,7 @@ def _bind(
     architecture = (vllm_config.model_config.hf_config.architectures or [type(model).__name__])[0]
     layers, experts = len(routers), max(router.experts for router in routers)
     top_k = max(router.top_k for router in routers)
-    weights = (
-        _router_bytes(_gate_weight(model, name, runner, router.experts))
-        for (name, runner), router in zip(runners, routers, strict=True)
-    )
+    weights = [take_router_bytes(name, runner) for name, runner in runners]
     return ModelBinding(
         architecture=architecture,
         layers=layers,
@@ -162,23 +158,3 @@ def _bind(
         top_k=top_k,
         fingerprint=model_fingerprint(architecture, layers, experts, top_k, weights),
     )
-
-
-def _gate_weight(model: nn.Module, name: str, runner: Any, num_experts: int) -> Tensor:
-    """Find the router's weight [E, H]: the runner's own gate, or the one beside it in the block."""
-    if runner.gate is not None:
-        return runner.gate.weight
-    block = model.get_submodule(name.rpartition(".")[0])
-    for child_name, child in block.named_modules():
-        weight = getattr(child, "weight", None)
-        is_gate = isinstance(weight, Tensor) and weight.ndim == 2 and weight.shape[0] == num_experts
-        if is_gate and "expert" not in child_name:
-            return weight
-    raise UnsupportedModelError(f"{name}: its router's weight was not found, so plans cannot be bound to it; {REMEDY}")
-
-
-def _router_bytes(weight: Tensor) -> bytes:
-    # bfloat16 whatever the engine's dtype, so that one checkpoint has one fingerprint.
-    rounded = weight.detach().to(device="cpu", dtype=torch.bfloat16).contiguous()
-    canonical: np.ndarray = rounded.view(torch.int16).numpy()
-    return canonical.tobytes()
