@@ -17,7 +17,8 @@ def print_json(value: Any) -> None:
 
 def print_data(data: RenderableType) -> None:
     """Print a table or text as data."""
-    Console(file=sys.stdout, highlight=False, markup=False).print(data)
+    # Text is left as it is, so that a line stays a line in a pipe.
+    Console(file=sys.stdout, highlight=False, markup=False).print(data, soft_wrap=isinstance(data, str))
 
 
 def say(words: RenderableType, *, style: str | None = None) -> None:
