@@ -46,13 +46,18 @@ STEERINGS = (
     Steering((*BAN, *FORCE), ("reasoning", "answer")),
 )
 NUM_DRAFTS = 3
+MAX_SURPLUS = 2 * NUM_DRAFTS + 1
+"""The drafts behind a reply's end, and a whole step that was under way before the end was known."""
 DRAFTS = {"method": "ngram", "num_speculative_tokens": NUM_DRAFTS, "prompt_lookup_max": 3, "prompt_lookup_min": 1}
 SCENARIOS: dict[str, dict[str, Any]] = {
     "chunked prefill": {"max_num_batched_tokens": 32, "enable_return_routed_experts": True},
     "preemption": {"max_num_batched_tokens": 64, "num_gpu_blocks_override": 12},
     "asynchronous preemption": {"async_scheduling": True, "num_gpu_blocks_override": 12},
     "drafts": {"max_num_batched_tokens": 64, "speculative_config": DRAFTS},
-    "asynchronous drafts": {"async_scheduling": True, "speculative_config": {"method": "draft_model"}},
+    "asynchronous drafts": {
+        "async_scheduling": True,
+        "speculative_config": {"method": "draft_model", "num_speculative_tokens": NUM_DRAFTS},
+    },
 }
 IN_PLAIN_BATCHES = pytest.mark.parametrize("engine", ["chunked prefill"], indirect=True, scope="module")
 
@@ -61,7 +66,7 @@ IN_PLAIN_BATCHES = pytest.mark.parametrize("engine", ["chunked prefill"], indire
 class Served:
     """One request as the engine served it, and the truth about what the engine computed for it.
 
-    Drafts that the model accepted behind the last token of the reply went through the model, and count.
+    Tokens that the model accepted behind the last one of the reply went through it, and count.
     """
 
     prompt_len: int
@@ -77,12 +82,6 @@ class Engine:
 
     def __init__(self, folder: str, model: SteeredModel, **settings: Any) -> None:
         settings = {"max_num_batched_tokens": 128, "disable_log_stats": False, **settings}
-        if settings.get("speculative_config", {}).get("method") == "draft_model":
-            settings["speculative_config"] = {
-                "method": "draft_model",
-                "model": folder,
-                "num_speculative_tokens": NUM_DRAFTS,
-            }
         self.llm = LLM(
             folder,
             dtype="float32",
@@ -90,7 +89,7 @@ class Engine:
             max_model_len=256,
             max_num_seqs=8,
             block_size=32,
-            **settings,
+            **_with_draft_model(settings, folder),
         )
         self.offline = OfflineSteering(self.llm)
         self.model = model
@@ -121,9 +120,9 @@ class Engine:
         num_surplus = max(0, int(receipt.num_tokens.sum()) - (len(text) - 1))
         truth = self.model.read(text, len(prompt), asked)
         computed = list(text)
-        for _ in range(min(num_surplus, NUM_DRAFTS)):
+        for _ in range(min(num_surplus, MAX_SURPLUS)):
+            truth = self.model.read([*computed, 0], len(prompt), asked)
             computed.append(truth.next_tokens[-1])
-            truth = self.model.read(computed, len(prompt), asked)
         return Served(len(prompt), text, receipt, truth, num_surplus, completion.routed_experts)
 
     def metric(self, name: str) -> float:
@@ -133,6 +132,14 @@ class Engine:
         del self.llm, self.offline
         gc.collect()
         cleanup_dist_env_and_memory()
+
+
+def _with_draft_model(settings: dict[str, Any], folder: str) -> dict[str, Any]:
+    """Let the served model draft for itself: unsteered, it is right for unsteered requests and wrong for others."""
+    drafts = settings.get("speculative_config", {})
+    return (
+        settings | {"speculative_config": drafts | {"model": folder}} if "draft_model" in drafts.values() else settings
+    )
 
 
 @pytest.fixture(scope="module")
