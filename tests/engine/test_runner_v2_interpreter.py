@@ -18,6 +18,7 @@ import pytest
 import torch
 from vllm import LLM, SamplingParams
 from vllm.distributed import cleanup_dist_env_and_memory
+from vllm.v1.worker.gpu.warmup import run_mixed_prefill_decode_warmup
 
 from polyglyph.contract.plan import Edit
 from polyglyph.routing.offline import OfflineSteering
@@ -247,3 +248,12 @@ def test_slots_of_the_neighbouring_token_would_be_noticed(engine, prompts, monke
     engine.llm.reset_prefix_cache()
     with pytest.raises(AssertionError):
         test_selections_are_equal_in_every_phase_layer_and_expert(engine.serve(prompts))
+
+
+@IN_PLAIN_BATCHES
+def test_requests_of_the_engine_s_own_warm_up_are_not_counted(engine):
+    worker = engine.llm.llm_engine.engine_core.engine_core.model_executor.driver_worker.worker
+    assert run_mixed_prefill_decode_warmup(worker.model_runner, worker.execute_model, worker.sample_tokens, 20)
+    assert engine.offline.read_selected().any(), "to the hooks they are requests like any other"
+    worker.compile_or_warm_up_model()
+    assert not engine.offline.read_selected().any()

@@ -24,6 +24,7 @@ from polyglyph.kernels.annotate import (
     implementation_name,
     seed_ring,
 )
+from tests.support.phases import phases_of
 
 IS_INTERPRETED = os.environ.get("TRITON_INTERPRET") == "1"
 DEVICE = "cuda" if torch.cuda.is_available() and not IS_INTERPRETED else "cpu"
@@ -247,21 +248,9 @@ class Engine:
 
     def oracle(self, request: Request) -> list[tuple[int, int, int, int]]:
         text = request.tokens[: request.num_computed] + request.chunk
-        phases = oracle_phases(text, request.prompt_len, *self.markers)
+        phases = phases_of(text, request.prompt_len, *self.markers)
         notes = [(request.row, position, phase, request.slots[phase]) for position, phase in enumerate(phases)]
         return notes[request.num_computed :]
-
-
-def oracle_phases(text: list[int], prompt_len: int, opens: list[list[int]], closes: list[list[int]]) -> list[int]:
-    """Read the text from its beginning; after each token the longest marker that ends there decides."""
-    phases, is_open = [], False
-    for position in range(len(text)):
-        phases.append(0 if position < prompt_len else 1 if is_open else 2)
-        read = text[: position + 1]
-        ended = [marker for marker in opens + closes if read[-len(marker) :] == marker]
-        if ended:
-            is_open = max(ended, key=len) in opens
-    return phases
 
 
 def call_plainly(implementation, **step) -> None:

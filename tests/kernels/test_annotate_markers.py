@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from polyglyph.kernels.annotate import MarkerAutomaton
+from tests.support.phases import open_before
 
 TOKENS = st.integers(0, 4)
 SEQUENCES = st.lists(st.lists(TOKENS, min_size=1, max_size=4), max_size=3)
@@ -17,7 +18,7 @@ def test_any_markers_and_any_text_end_where_plain_reading_ends(opens, closes, te
     closes = [marker for marker in closes if marker not in opens]
     automaton = MarkerAutomaton.build(opens, closes)
     state = automaton.run(text[cut:], automaton.run(text[:cut]))
-    assert bool(automaton.is_reasoning[state]) == is_open_after(text, opens, closes)
+    assert bool(automaton.is_reasoning[state]) == open_before(text, opens, closes)[-1]
 
 
 @given(opens=SEQUENCES, closes=SEQUENCES)
@@ -78,12 +79,3 @@ def test_nothing_read_changes_nothing():
 def test_impossible_markers_are_refused_with_what_came(opens, closes, said):
     with pytest.raises(ValueError, match=said):
         MarkerAutomaton.build(opens, closes)
-
-
-def is_open_after(text, opens, closes) -> bool:
-    is_open = False
-    for end in range(1, len(text) + 1):
-        ended = [marker for marker in opens + closes if text[:end][-len(marker) :] == marker]
-        if ended:
-            is_open = max(ended, key=len) in opens
-    return is_open
