@@ -59,11 +59,23 @@ class RoutedLayers:
         self._on_host = device.type == "cpu"
         self._is_steered = False
         self._is_logged = True
+        self._has_notes = False
 
     def set_step(self, *, is_steered: bool, is_logged: bool) -> None:
         """Say what the next forward pass needs; only a CPU may skip the rest, a captured graph always does all."""
         self._is_steered = is_steered
         self._is_logged = is_logged
+
+    def mark_notes(self) -> None:
+        """Say that the notes are about to be written."""
+        self._has_notes = True
+
+    def clear_notes(self) -> None:
+        """Make every token neutral; free when the notes are neutral already."""
+        if self._has_notes:
+            for note_T in (self.notes.row_T, self.notes.position_T, self.notes.phase_T, self.notes.slot_T):
+                note_T.zero_()
+            self._has_notes = False
 
     def route(self, layer: int, logits: Tensor, weights: Tensor, ids: Tensor, hidden: Tensor) -> tuple[Tensor, Tensor]:
         """Steer one layer's selection and log it; what the custom op runs.

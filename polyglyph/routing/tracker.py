@@ -162,10 +162,19 @@ class RequestTracker:
             input_ids_T: Token ids on the device, the last sampled ones included.
             num_tokens: Tokens of the step, padding not counted.
         """
-        self._step = [self._records[req_id] for req_id in req_ids]
-        self._row_R = self._to_device([record.row for record in self._step], torch.int32)
+        step = [self._records[req_id] for req_id in req_ids]
+        is_steered = any(record.slot_key is not None for record in step)
+        is_logged = self._counts and (self.keeps_stats or any(record.wants_receipt for record in step))
+        self.layers.set_step(is_steered=is_steered, is_logged=is_logged)
+        self._step = step if is_logged else []
+        if not (is_steered or is_logged):
+            # Nobody asks anything of these tokens: no slot, no phase, no sum.
+            self.layers.clear_notes()
+            return
+        self._row_R = self._to_device([record.row for record in step], torch.int32)
         self._start_R = start_position_R.to(torch.int32)
         self._num_tokens = num_tokens
+        self.layers.mark_notes()
         annotate(
             row_R=self._row_R,
             query_start_R1=query_start_R1,
@@ -176,17 +185,11 @@ class RequestTracker:
             automaton=self._automaton,
             out=self.layers.notes,
         )
-        wants_receipt = any(record.wants_receipt for record in self._step)
-        self.layers.set_step(
-            is_steered=any(record.slot_key is not None for record in self._step),
-            is_logged=self._counts and (self.keeps_stats or wants_receipt),
-        )
 
     def begin_dummy_step(self) -> None:
         """Make the next forward pass neutral: every token unsteered, nothing counted; the hooks still run."""
         self._step = []
-        for notes_T in (self.layers.notes.row_T, self.layers.notes.phase_T, self.layers.notes.slot_T):
-            notes_T.zero_()
+        self.layers.clear_notes()
         self.layers.set_step(is_steered=False, is_logged=True)
 
     def end_step(self, num_valid_R: Tensor) -> None:
@@ -195,12 +198,10 @@ class RequestTracker:
         Args:
             num_valid_R: Tokens of each request that stay: its chunk without the rejected drafts.
         """
-        if not self._step or not self._counts:
+        if not self._step:
             return
         step, self._step = self._step, []
         wants_receipt = any(record.wants_receipt for record in step)
-        if not (self.keeps_stats or wants_receipt):
-            return
         num_tokens, notes = self._num_tokens, self.layers.notes
         row_T = notes.row_T[:num_tokens].long()
         position_T = notes.position_T[:num_tokens]

@@ -1,0 +1,1 @@
+"""What Polyglyph costs, measured beside plain vLLM in one run."""
