@@ -1,4 +1,4 @@
-"""The tracker: slots by content, sums by group, receipts by request, over whole lives of requests, without an engine."""
+"""The tracker over whole lives of requests: slots by content, sums by group, receipts by request; without an engine."""
 
 from collections import Counter
 from dataclasses import dataclass, field
