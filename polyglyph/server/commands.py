@@ -1,7 +1,6 @@
 """`polyglyph serve`: vLLM's OpenAI-compatible server with Polyglyph in it."""
 
 import os
-import signal
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -93,12 +92,7 @@ def serve(
     }
     os.environ.update(as_environment(given))
     read_settings()
-    try:
-        launch.run(context.args)
-    except KeyboardInterrupt as interrupt:
-        # vLLM raises it for SIGTERM too while the engine starts.
-        is_terminated = "terminated" in interrupt.args
-        raise typer.Exit(128 + (signal.SIGTERM if is_terminated else signal.SIGINT)) from interrupt
+    launch.run(context.args)
 
 
 def as_environment(given: dict[str, Any]) -> dict[str, str]:

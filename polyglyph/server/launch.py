@@ -4,12 +4,17 @@ That command asks for the metadata of a distribution called `vllm`, which the wh
 for vLLM 0.32 and 0.33; follows `vllm/entrypoints/launchers/api_server/entry.py: main`.
 """
 
+import multiprocessing
 import os
+import signal
+import sys
 from argparse import Namespace
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from importlib.metadata import entry_points
 from typing import Any
+
+from pydantic import ValidationError
 
 from polyglyph import bundled_organism
 from polyglyph.contract.errors import StartupError
@@ -17,6 +22,7 @@ from polyglyph.routing.compat.versions import check_vllm_version
 from polyglyph.server.refused_modes import check_arguments, check_has_experts
 from polyglyph.server.settings import read_settings
 
+CHILD_END_TIMEOUT_S = 10.0
 LOCALHOST = "127.0.0.1"
 PLUGIN = "polyglyph"
 OPTIONAL_GROUPS = ("general", "io_processor", "platform", "stat_logger")
@@ -32,12 +38,12 @@ def run(arguments: Sequence[str]) -> None:
 
     Raises:
         StartupError: A reason not to start.
-        KeyboardInterrupt: A signal came while the engine was starting.
     """
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, end_at_once)
     prepare_environment()
     check_vllm_version()
     import uvloop
-    from vllm.entrypoints.launchers.api_server.entry import run_server
     from vllm.entrypoints.launchers.cli_args import validate_parsed_serve_args
     from vllm.entrypoints.serve.utils.api_utils import cli_env_setup
     from vllm.logger import configure_logging_from_args
@@ -52,11 +58,39 @@ def run(arguments: Sequence[str]) -> None:
         check_model(args)
     try:
         with refusing(OSError):
-            uvloop.run(run_server(args))
+            uvloop.run(serve(args))
     except RuntimeError as error:
         if "Engine core initialization failed" not in str(error):
             raise
         raise StartupError("the engine did not start; the reason is the first error in the log above") from error
+
+
+async def serve(args: Namespace) -> None:
+    """Serve as vLLM's `run_server` does, but with `end_at_once` until the HTTP server handles signals itself."""
+    from vllm.entrypoints.launchers.api_server.entry import run_server_worker, setup_server
+    from vllm.utils.system_utils import decorate_logs
+
+    decorate_logs("APIServer", skip_if_decorated=True)
+    listen_address, listener = setup_server(args, reuse_port=False)
+    await run_server_worker(listen_address, listener, args)
+
+
+def end_at_once(number: int, frame: object) -> None:
+    """End this process and its children on a signal that comes while the engine starts.
+
+    An exception raised here would be swallowed: pyzmq drops what a signal handler raises while vLLM waits for its
+    engine (seen with vLLM 0.32 and pyzmq 27, whose server then starts in spite of SIGTERM).
+    """
+    del frame
+    children = multiprocessing.active_children()
+    for child in children:
+        child.terminate()
+    for child in children:
+        child.join(timeout=CHILD_END_TIMEOUT_S)
+        child.kill()
+    sys.stderr.write(f"ended by {signal.Signals(number).name} before the server was ready\n")
+    sys.stderr.flush()
+    os._exit(128 + number)
 
 
 @contextmanager
@@ -65,7 +99,8 @@ def refusing(*kinds: type[Exception]) -> Iterator[None]:
     try:
         yield
     except kinds as error:
-        raise StartupError(f"vLLM cannot start: {error}") from error
+        reason = error.errors()[0]["msg"] if isinstance(error, ValidationError) else error
+        raise StartupError(f"vLLM cannot start: {reason}") from error
 
 
 def show_help(topic: str) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from importlib.metadata import EntryPoint, EntryPoints
@@ -88,3 +89,34 @@ def test_vllms_own_flags_are_shown_on_request():
     shown = serve("--vllm-help", "max-model-len")
     assert shown.returncode == 0
     assert "--max-model-len" in shown.stdout
+
+
+def test_a_model_that_is_not_there_is_refused_in_words(tmp_path: Path):
+    ended = serve(str(tmp_path / "nothing"), HF_HUB_OFFLINE="1")
+    assert ended.returncode == NOT_STARTED, ended.stderr
+    assert "nothing" in ended.stderr
+    assert "Traceback" not in ended.stderr
+    assert "errors.pydantic.dev" not in ended.stderr
+
+
+WAITING_START = """
+import time
+from polyglyph.server import launch
+
+launch.check_vllm_version = lambda: (print("waiting", flush=True), time.sleep(300))
+launch.run([])
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_before_the_server_is_ready_ends_it(number: signal.Signals):
+    started = subprocess.Popen(
+        [sys.executable, "-c", WAITING_START], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    with started:
+        assert started.stdout is not None
+        assert any(line == "waiting\n" for line in started.stdout)
+        started.send_signal(number)
+        _, said = started.communicate(timeout=60)
+    assert started.returncode == 128 + number
+    assert f"ended by {number.name} before the server was ready" in said
