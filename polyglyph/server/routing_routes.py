@@ -22,8 +22,8 @@ _FINGERPRINT = re.compile(r"sha256:[0-9a-f]{64}")
 
 @router.get("/v1/routing/model")
 async def get_model(service: Server) -> JSONResponse:
-    """Describe the loaded model's routers, the hooks on every worker, and the settings in force."""
-    report = service.report
+    """Describe the loaded model's routers, the hooks on every worker as they are now, and the settings in force."""
+    report = await service.workers.look()
     return JSONResponse(
         {
             **report.model.model_dump(mode="json"),

@@ -3,7 +3,7 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator, Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -60,15 +60,22 @@ def make_plan(name: str = "to-latin", **fields: Any) -> Plan:
 
 
 class FakeWorkers:
-    """Keeps receipts like the real ones do; `loses_receipts` makes it forget them."""
+    """Keeps receipts like the real ones do; `loses_receipts` makes it forget them, `loses_hooks` unhooks a layer."""
 
     def __init__(self) -> None:
+        self.loses_hooks = False
         self.receipts: dict[str, Receipt] = {}
         self.loses_receipts = False
         self.num_resets = 0
 
     async def report(self) -> EngineReport:
         return REPORT
+
+    async def look(self) -> EngineReport:
+        if not self.loses_hooks:
+            return REPORT
+        hooks = (replace(HOOKS[0], in_place=False), *HOOKS[1:])
+        return replace(REPORT, workers=(replace(REPORT.workers[0], hooks=hooks), *REPORT.workers[1:]))
 
     def finish(self, payload: SteeringPayload) -> None:
         if self.loses_receipts or not (payload.is_steered or payload.wants_summary):

@@ -165,6 +165,12 @@ async def test_the_model_route_shows_every_hook_and_what_is_in_force(vllm: FakeV
     assert answer["engine"] == {"model": "organism", "dtype": "float32"}
 
 
+async def test_the_model_route_shows_the_hooks_as_they_are_now(client: httpx.AsyncClient, workers: FakeWorkers):
+    workers.loses_hooks = True
+    answer = (await client.get("/v1/routing/model")).json()
+    assert [hook["in_place"] for hook in answer["workers"][0]["hooks"]] == [False, True, True, True]
+
+
 @pytest.mark.parametrize(
     ("filters", "count"),
     [
