@@ -4,12 +4,13 @@ import logging
 import os
 
 from polyglyph.contract.errors import StartupError
+from polyglyph.routing.compat.cpu_amx import init_amx
 
 logger = logging.getLogger("vllm.polyglyph")
 
 
 def load() -> None:
-    """Patch vLLM, once per process; `POLYGLYPH_DISABLE=1` leaves it untouched.
+    """Patch vLLM, once per process; `POLYGLYPH_DISABLE=1` leaves vLLM untouched.
 
     vLLM logs and skips a plugin that raises, and would serve unsteered: the server therefore asks every worker for its
     hooks before it serves (`routing.workers.Workers.report`).
@@ -17,6 +18,9 @@ def load() -> None:
     Raises:
         UnsupportedVllmError: A release that these hooks were not written for.
     """
+    # Also where Polyglyph is off: it is a request to the kernel and no change of vLLM, and the plain server that
+    # `polyglyph verify` compares with would die without it.
+    init_amx()
     if os.environ.get("POLYGLYPH_DISABLE") == "1":
         return
     from polyglyph.routing.compat.versions import check_vllm_version
@@ -33,7 +37,6 @@ def _patch() -> None:
     # The order does not matter: every patch wraps a symbol of its own.
     from polyglyph.routing.compat.block_hash import patch_block_hash
     from polyglyph.routing.compat.compile_cache import patch_compile_cache
-    from polyglyph.routing.compat.cpu_amx import init_amx
     from polyglyph.routing.compat.input_processor import patch_input_processor
     from polyglyph.routing.compat.monolithic import patch_kernel_choice
     from polyglyph.routing.compat.router_weights import patch_model_loader
@@ -41,7 +44,6 @@ def _patch() -> None:
     from polyglyph.routing.compat.runner_v2 import patch_runner_v2
     from polyglyph.routing.compat.worker import patch_workers
 
-    init_amx()
     patch_kernel_choice()
     patch_compile_cache()
     patch_model_loader()

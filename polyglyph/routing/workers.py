@@ -114,6 +114,10 @@ class Workers:
         self._report = merge_reports(await self._ask("polyglyph_report"))
         return self._report
 
+    async def look(self) -> EngineReport:
+        """Ask every worker for its hooks as they are now, whatever is wrong with them."""
+        return merge_reports(await self._ask("polyglyph_report"), is_strict=False)
+
     async def take_receipt(self, key: str) -> Receipt | None:
         """Fetch and forget the receipt of a finished request; None when no worker knows the key.
 
@@ -157,14 +161,18 @@ class Workers:
         return await self._engine.collective_rpc(method, args=args)
 
 
-def merge_reports(answers: Sequence[dict[str, Any]]) -> EngineReport:
+def merge_reports(answers: Sequence[dict[str, Any]], *, is_strict: bool = True) -> EngineReport:
     """Join the workers' reports (`compat.worker.polyglyph_report`).
+
+    Args:
+        answers: One report per worker.
+        is_strict: Refuse when something is wrong with a hook.
 
     Raises:
         MissingHooksError: A worker lacks a hook on one of its MoE layers, or its hooks did not run.
     """
     problems = [problem for answer in answers for problem in _problems(answer)]
-    if problems or not answers:
+    if is_strict and (problems or not answers):
         raise MissingHooksError(
             "Polyglyph's hooks are not in place: "
             + ("; ".join(problems) or "no worker answered")

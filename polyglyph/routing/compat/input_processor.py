@@ -41,12 +41,22 @@ def _attach_payload(original: Callable[..., Any]) -> Callable[..., Any]:
             return request
         payload = _payload_for(params)
         if payload is not None:
+            _refuse_streamed_input(request, payload)
             params.extra_args = {**(params.extra_args or {}), PAYLOAD_KEY: payload.model_dump_json()}
             if payload.cache_salt is not None:
                 request.cache_salt = compose_salt(payload.cache_salt, request.cache_salt)
         return request
 
     return process_inputs
+
+
+def _refuse_streamed_input(request: Any, payload: SteeringPayload) -> None:
+    """A prompt that goes on arriving after the request began moves the end of its prompt, which phases hang on."""
+    if getattr(request, "resumable", False) and (payload.is_steered or payload.wants_summary):
+        raise RequestError(
+            "steering: a request whose input is streamed cannot be steered or read; send the whole prompt at once",
+            param="steering",
+        )
 
 
 def _payload_for(params: Any) -> SteeringPayload | None:
