@@ -23,7 +23,8 @@ from vllm.v1.worker.gpu.warmup import run_mixed_prefill_decode_warmup
 from polyglyph.contract.plan import Edit
 from polyglyph.routing.offline import OfflineSteering
 from polyglyph.routing.workers import Receipt
-from tests.support.tiny_moe import END_THINK, LAYERS, THINK, TOP_K, SteeredModel, Steering, Truth, save_tiny_moe
+from tests.support.steered_model import SteeredModel, Steering, Truth
+from tests.support.tiny_moe import END_THINK, LAYERS, THINK, TOP_K, save_tiny_moe
 
 v2_interpreter.allow_async_scheduling()
 
@@ -146,7 +147,7 @@ def _with_draft_model(settings: dict[str, Any], folder: str) -> dict[str, Any]:
 @pytest.fixture(scope="module")
 def tiny_moe(tmp_path_factory) -> tuple[str, SteeredModel]:
     folder = tmp_path_factory.mktemp("model")
-    return str(folder), SteeredModel(save_tiny_moe(folder))
+    return str(folder), SteeredModel(save_tiny_moe(folder), think=THINK, end_think=END_THINK)
 
 
 @pytest.fixture(scope="module", params=SCENARIOS)

@@ -9,12 +9,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from polyglyph.contract.plan import PHASES
 from polyglyph.routing.offline import OfflineSteering
 from tests.support.engine import MODEL, EngineSettings, Reply, generate, make_prompts, sampling, start
-from tests.support.oracle import Oracle
 from tests.support.promises import STEERINGS
+from tests.support.steered_model import SteeredModel, Steering, Truth
 
 NUM_REQUESTS = 24
 
@@ -26,7 +27,7 @@ class Agreement:
         self.llm = start(settings)
         self.num_drafts = settings.extra.get("speculative_config", {}).get("num_speculative_tokens", 0)
         self.steering = OfflineSteering(self.llm)
-        self.oracle = Oracle(MODEL)
+        self.oracle = _oracle()
         self.prompts = make_prompts(NUM_REQUESTS)
         names = [None, *STEERINGS]
         self.steerings: list[dict[str, Any]] = [
@@ -41,11 +42,23 @@ class Agreement:
         self.replies = generate(self.llm, self.prompts, params)
         self.receipts = [self.steering.take_receipt(key) for key in self.keys]
 
-    def verdict(self, index: int) -> Any:
-        """Let the oracle run what the engine generated; the last sampled token never went through the model."""
-        ids = [*self.prompts[index], *self.replies[index].token_ids[:-1]]
-        how = self.steerings[index]
-        return self.oracle.judge(ids, len(self.prompts[index]), **({"edits": (), **how}))
+    def truth(self, index: int) -> Truth:
+        """Let the oracle read what the engine generated; the last sampled token never went through the model."""
+        prompt, how = self.prompts[index], self.steerings[index]
+        steering = Steering(
+            edits=tuple(how.get("edits", ())),
+            phases=tuple(how.get("phases", PHASES)),
+            strength=how.get("strength", 1.0),
+        )
+        return self.oracle.read([*prompt, *self.replies[index].token_ids], len(prompt), steering)
+
+
+def _oracle() -> SteeredModel:
+    from transformers import AutoTokenizer, Qwen3MoeForCausalLM
+
+    model = Qwen3MoeForCausalLM.from_pretrained(MODEL, dtype=torch.float32).eval()
+    vocabulary = AutoTokenizer.from_pretrained(MODEL).get_vocab()
+    return SteeredModel(model, think=vocabulary["<think>"], end_think=vocabulary["</think>"])
 
 
 @pytest.fixture(scope="module")
@@ -60,25 +73,25 @@ REQUESTS = pytest.mark.parametrize("index", range(NUM_REQUESTS))
 
 @REQUESTS
 def test_logprobs_equal_the_oracles(agreement: Agreement, index: int) -> None:
-    verdict, reply = agreement.verdict(index), agreement.replies[index]
+    truth, reply = agreement.truth(index), agreement.replies[index]
     prompt_len = len(agreement.prompts[index])
     for step, entries in enumerate(reply.logprobs):
         for token, logprob in entries:
-            exact = float(verdict.logprobs[prompt_len - 1 + step, token])
-            assert logprob == pytest.approx(exact, abs=2e-3 if verdict.num_ambiguous else 1e-4, rel=1e-4)
+            exact = float(truth.logprobs_TV[prompt_len - 1 + step, token])
+            assert logprob == pytest.approx(exact, abs=2e-3 if truth.num_ambiguous else 1e-4, rel=1e-4)
 
 
 @REQUESTS
 def test_sums_by_phase_layer_and_expert_equal_the_oracles(agreement: Agreement, index: int) -> None:
-    receipt, verdict = agreement.receipts[index], agreement.verdict(index)
+    receipt, truth = agreement.receipts[index], agreement.truth(index)
     assert receipt is not None and receipt.selected is not None and receipt.num_tokens is not None
     cached = agreement.replies[index].num_cached
-    surplus = receipt.num_tokens - (np.array(verdict.num_tokens) - [cached, 0, 0])
+    surplus = receipt.num_tokens - (np.array(truth.num_tokens()) - [cached, 0, 0])
     _assert_surplus(agreement, surplus)
     if cached == 0:
         # A selection within rounding of another may differ: one expert less here, one more there.
-        differing = np.abs(receipt.selected - verdict.selected.numpy()).sum()
-        assert differing <= 2 * verdict.num_ambiguous + surplus.sum() * 12
+        differing = np.abs(receipt.selected - truth.selected()).sum()
+        assert differing <= 2 * truth.num_ambiguous + surplus.sum() * 12
 
 
 @REQUESTS
