@@ -11,7 +11,8 @@ from polyglyph.contract.model import ModelDescription
 from polyglyph.contract.plan import PHASES, Edit, Phase
 from polyglyph.contract.steering import PAYLOAD_KEY, SteeringPayload
 from polyglyph.routing.compat.input_processor import set_loaded_model
-from polyglyph.routing.workers import EngineReport, Receipt, merge_receipts, merge_reports
+from polyglyph.routing.reports import EngineReport, merge_reports
+from polyglyph.routing.wire import Receipt, merge_receipts
 
 
 class OfflineSteering:

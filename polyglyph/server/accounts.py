@@ -8,7 +8,8 @@ from polyglyph.contract.errors import SteeringLostError
 from polyglyph.contract.routing import ArrayDocument, RoutingEcho, RoutingRequest, RoutingSummary
 from polyglyph.contract.steering import SteeringEcho
 from polyglyph.routing.ticket import Ticket
-from polyglyph.routing.workers import Receipt, Workers
+from polyglyph.routing.wire import Receipt
+from polyglyph.routing.workers import Workers
 
 _KNOWN_AT_THE_END = {"tokens_steered", "dose"}
 

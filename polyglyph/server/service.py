@@ -5,7 +5,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from polyglyph import bundled_plans
-from polyglyph.routing.workers import EngineReport, Workers
+from polyglyph.routing.reports import EngineReport
+from polyglyph.routing.workers import Workers
 from polyglyph.server.plans import PlanRegistry
 from polyglyph.server.policies import PolicyStore
 from polyglyph.server.resolution import Resolver

@@ -22,7 +22,7 @@ from vllm.v1.worker.gpu.warmup import run_mixed_prefill_decode_warmup
 
 from polyglyph.contract.plan import Edit
 from polyglyph.routing.offline import OfflineSteering
-from polyglyph.routing.workers import Receipt
+from polyglyph.routing.wire import Receipt
 from tests.support.steered_model import SteeredModel, Steering, Truth
 from tests.support.tiny_moe import END_THINK, LAYERS, THINK, TOP_K, save_tiny_moe
 

@@ -15,8 +15,9 @@ from polyglyph.contract.plan import Plan
 from polyglyph.contract.routing import ArrayDocument
 from polyglyph.contract.stats import Stats, StatsGroup
 from polyglyph.contract.steering import SteeringPayload
+from polyglyph.routing.reports import EngineReport, LayerHook, WorkerReport
 from polyglyph.routing.ticket import CURRENT_TICKET
-from polyglyph.routing.workers import EngineReport, LayerHook, Receipt, WorkerReport
+from polyglyph.routing.wire import Receipt
 from polyglyph.server.plugin import PolyglyphEndpoints
 from polyglyph.server.service import start_service
 

@@ -17,7 +17,7 @@ import pytest
 from polyglyph import bundled_plans
 from polyglyph.contract.plan import PHASES, Edit, load_plan
 from polyglyph.routing.offline import OfflineSteering
-from polyglyph.routing.workers import Receipt
+from polyglyph.routing.wire import Receipt
 from tests.support.engine import EngineSettings, Reply, generate, make_prompts, plain_replies, sampling, start
 
 LAYERS, EXPERTS, TOP_K = 6, 16, 2

@@ -17,7 +17,7 @@ from polyglyph.kernels.steer_route import SelectionRule
 from polyglyph.routing import operator
 from polyglyph.routing.compat.router_weights import take_router_bytes
 from polyglyph.routing.compat.routers import describe_router, probe_custom
-from polyglyph.routing.workers import LayerHook
+from polyglyph.routing.reports import LayerHook
 
 _MARK = "__polyglyph_layer__"
 REMEDY = "serve it with plain vLLM (POLYGLYPH_DISABLE=1), or serve a Mixture-of-Experts model that vLLM routes itself"
