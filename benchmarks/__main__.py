@@ -1,10 +1,15 @@
 """`make bench`: the tests of what is timed come first, then the timing."""
 
 import argparse
+import json
 import subprocess
 import sys
+from pathlib import Path
+from typing import Any
 
-from benchmarks import throughput
+from benchmarks import invariance, throughput
+
+RESULTS = Path(__file__).parent / "results"
 
 
 def main() -> int:
@@ -22,12 +27,22 @@ def main() -> int:
         if status:
             print("The tests of what would be timed are red: nothing is measured.", file=sys.stderr)
             return status
+    keep = not arguments.skip_tests
     for mode in arguments.mode or ["compiled", "eager"]:
         record = throughput.run(mode, rounds=arguments.rounds)
-        if not arguments.skip_tests:
-            print(f"kept in {throughput.write(record)}", file=sys.stderr)
-        print(throughput.to_markdown(record), flush=True)
+        show(f"throughput-{mode}", record, throughput.to_markdown(record), keep=keep)
+    record = invariance.run()
+    show("invariance", record, invariance.to_markdown(record), keep=keep)
     return 0
+
+
+def show(name: str, record: dict[str, Any], table: str, *, keep: bool) -> None:
+    """Print a table, and keep it with its record; an older one of the same name is replaced."""
+    print(table, flush=True)
+    if keep:
+        RESULTS.mkdir(exist_ok=True)
+        (RESULTS / f"{name}.json").write_text(json.dumps(record, indent=1) + "\n")
+        (RESULTS / f"{name}.md").write_text(table)
 
 
 if __name__ == "__main__":

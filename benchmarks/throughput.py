@@ -16,7 +16,6 @@ from typing import Any
 
 from benchmarks.worker import NUM_REQUESTS, NUM_TOKENS
 
-RESULTS = Path(__file__).parent / "results"
 PLAIN = "plain"
 ARMS: dict[str, dict[str, str]] = {
     PLAIN: {"POLYGLYPH_DISABLE": "1"},
@@ -154,15 +153,6 @@ def to_markdown(record: dict[str, Any]) -> str:
     ]
     seconds = ", ".join(f"{key} {value:.0f} s" for key, value in record["startup_s"].items())
     return "\n".join([*lines, "", f"Start of the engine, with its first batch behind it: {seconds}.", ""])
-
-
-def write(record: dict[str, Any], folder: Path = RESULTS) -> Path:
-    """Keep the record as JSON and as a table; an older one of the same mode is replaced."""
-    folder.mkdir(exist_ok=True)
-    path = folder / f"throughput-{record['mode']}.json"
-    path.write_text(json.dumps(record, indent=1) + "\n")
-    path.with_suffix(".md").write_text(to_markdown(record))
-    return path
 
 
 def _quartiles(values: Sequence[float]) -> tuple[float, float, float]:

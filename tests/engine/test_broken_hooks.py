@@ -5,6 +5,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -29,19 +30,20 @@ def test_verify_fails_when_a_hook_goes_after_the_start(tmp_path: Path) -> None:
     with serving(tmp_path, ["--enforce-eager", "--admin-key", "k"], environment=environment) as server:
         sign.touch()
         _wait_for(sign.with_suffix(".done"))
-        code, report = _verify(server)
+        code, lines = _verify(server)
     assert code == 1
-    text = json.dumps(report)
-    assert "layer 3" in text or '"3"' in text, text
+    failed = {line["promise"] for line in lines if line["verdict"] == "failed"}
+    # Bans no longer hold in the layer, and the worker reports that its hook is gone.
+    assert failed == {3, 10}
 
 
-def _verify(server: Server) -> tuple[int, object]:
-    # Plain vLLM beside it is not needed to see this, and would take as long again.
+def _verify(server: Server) -> tuple[int, list[dict[str, Any]]]:
     command = [sys.executable, "-m", "polyglyph.clients", "--url", server.url, "--admin-key", "k", "verify", "--json"]
+    # The lines that look at every layer; the others need a second engine or many rounds.
     done = subprocess.run(
-        [*command, "--reference", server.url], capture_output=True, text=True, timeout=400, check=False
+        [*command, "--only", "3", "--only", "10"], capture_output=True, text=True, timeout=400, check=False
     )
-    return done.returncode, json.loads(done.stdout)
+    return done.returncode, json.loads(done.stdout)["promises"]
 
 
 def _wait_for(path: Path) -> None:

@@ -62,3 +62,14 @@ def test_the_command_of_the_readme_shows_both_answers(url: str) -> None:
     )
     assert outcome.returncode == 0, outcome.stderr
     assert promised_answer() in outcome.stdout
+
+
+def test_the_example_reads_another_routing_in_every_script(url: str) -> None:
+    outcome = subprocess.run(
+        [sys.executable, "examples/read_the_router.py", url], capture_output=True, text=True, check=False
+    )
+    assert outcome.returncode == 0, outcome.stderr
+    lines = [line.split() for line in outcome.stdout.splitlines()]
+    assert [line[0] for line in lines] == ["Latn", "Cyrl", "Geor", "Deva"]
+    # The organism's first layer was made specific to scripts: see its card.
+    assert len({line[2] for line in lines}) == 4
