@@ -1,6 +1,8 @@
 """The rules every document shares: unknown fields, coercion and non-finite numbers are refused."""
 
 import hashlib
+import json
+from pathlib import Path
 from typing import Any
 
 import rfc8785
@@ -18,6 +20,22 @@ class Document(BaseModel):
 def digest(document: Any) -> str:
     """Give `sha256:<hex>` of a JSON-like value's canonical form (RFC 8785)."""
     return "sha256:" + hashlib.sha256(rfc8785.dumps(document)).hexdigest()
+
+
+def read_json(path: Path, *, kind: str) -> Any:
+    """Read a file's JSON.
+
+    Args:
+        path: The file.
+        kind: What it should be, such as `plan`.
+
+    Raises:
+        RequestError: The file cannot be read or is no JSON; the text names it.
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise RequestError(f"{path}: not a readable {kind} file: {error}") from error
 
 
 def as_request_error(error: ValidationError, *, root: str) -> RequestError:

@@ -1,13 +1,11 @@
 """The plan: a named, immutable, model-bound list of edits (design section 3)."""
 
-import json
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field, ValidationError, model_validator
 
-from polyglyph.contract.base import Document, as_request_error, digest
-from polyglyph.contract.errors import RequestError
+from polyglyph.contract.base import Document, as_request_error, digest, read_json
 from polyglyph.contract.model import ModelBinding, Op
 
 Phase = Literal["prompt", "reasoning", "answer"]
@@ -115,8 +113,4 @@ def load_plan(path: Path) -> Plan:
     Raises:
         RequestError: The file is no JSON or no plan; the text names the file.
     """
-    try:
-        document = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise RequestError(f"{path}: not a readable plan file: {error}") from error
-    return parse_plan(document, root=path.name)
+    return parse_plan(read_json(path, kind="plan"), root=path.name)

@@ -1,13 +1,11 @@
 """The policy: which plan an `auto` request gets, by request script."""
 
-import json
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationError
 
-from polyglyph.contract.base import Document, as_request_error
-from polyglyph.contract.errors import RequestError
+from polyglyph.contract.base import Document, as_request_error, read_json
 from polyglyph.contract.plan import PLAN_NAME_PATTERN, PhaseSet
 from polyglyph.contract.steering import Strength
 
@@ -57,8 +55,4 @@ def load_policy(path: Path) -> Policy:
     Raises:
         RequestError: The file is no JSON or no policy; the text names the file.
     """
-    try:
-        document = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise RequestError(f"{path}: not a readable policy file: {error}") from error
-    return parse_policy(document, root=path.name)
+    return parse_policy(read_json(path, kind="policy"), root=path.name)

@@ -10,34 +10,35 @@ from typing import Any
 
 import torch
 
-from polyglyph.routing.compat.patching import wrap
-from polyglyph.routing.compat.runner import HOOKED_METHODS, payload_of, tracker_of
+from polyglyph.routing.compat.runner import (
+    Method,
+    forget_requests,
+    neutral_step,
+    patch_runner,
+    payload_of,
+    tracker_of,
+)
 from polyglyph.routing.tracker import RequestTracker
-
-_Method = Callable[..., Any]
 
 
 def patch_runner_v1() -> None:
-    """Wrap the runner class; a runner without a tracker behaves as before."""
+    """Wrap the runner class."""
     from vllm.v1.worker.gpu_model_runner import GPUModelRunner
 
-    makers: dict[str, Callable[[_Method], _Method]] = {
+    makers: dict[str, Callable[[Method], Method]] = {
         "_update_states": _follow_requests,
         "_prepare_inputs": _begin_step,
         "_update_states_after_model_execute": _end_step,
-        "_dummy_run": _neutral_step,
+        "_dummy_run": neutral_step,
     }
-    for name, make in makers.items():
-        wrap(GPUModelRunner, name, make)
-    HOOKED_METHODS[GPUModelRunner.__module__] = tuple(makers)
+    patch_runner(GPUModelRunner, makers)
 
 
-def _follow_requests(original: _Method) -> _Method:
+def _follow_requests(original: Method) -> Method:
     def update_states(self: Any, scheduler_output: Any) -> Any:
         tracker = tracker_of(self)
         if tracker is not None:
-            tracker.finish(scheduler_output.finished_req_ids)
-            tracker.pause(scheduler_output.preempted_req_ids or ())
+            forget_requests(tracker, scheduler_output)
         result = original(self, scheduler_output)
         if tracker is not None:
             _add_requests(tracker, self, scheduler_output)
@@ -71,7 +72,7 @@ def _add_requests(tracker: RequestTracker, runner: Any, scheduler_output: Any) -
             )
 
 
-def _begin_step(original: _Method) -> _Method:
+def _begin_step(original: Method) -> Method:
     def prepare_inputs(self: Any, scheduler_output: Any, *args: Any, **kwargs: Any) -> Any:
         result = original(self, scheduler_output, *args, **kwargs)
         tracker = tracker_of(self)
@@ -90,7 +91,7 @@ def _begin_step(original: _Method) -> _Method:
     return prepare_inputs
 
 
-def _end_step(original: _Method) -> _Method:
+def _end_step(original: Method) -> Method:
     def update_states_after_model_execute(
         self: Any, output_token_ids: torch.Tensor, scheduler_output: Any, *args: Any, **kwargs: Any
     ) -> Any:
@@ -119,13 +120,3 @@ def _num_valid(runner: Any, output_token_ids: torch.Tensor, scheduler_output: An
     )
     accepted_R = (output_token_ids[:num_reqs] != -1).sum(dim=1, dtype=torch.int32) - 1
     return torch.where(drafts_R > 0, chunk_R - drafts_R + accepted_R, chunk_R)
-
-
-def _neutral_step(original: _Method) -> _Method:
-    def dummy_run(self: Any, *args: Any, **kwargs: Any) -> Any:
-        tracker = tracker_of(self)
-        if tracker is not None:
-            tracker.begin_dummy_step()
-        return original(self, *args, **kwargs)
-
-    return dummy_run

@@ -10,41 +10,42 @@ from typing import Any
 
 from torch import Tensor
 
-from polyglyph.routing.compat.patching import wrap
-from polyglyph.routing.compat.runner import HOOKED_METHODS, payload_of, tracker_of
-
-_Method = Callable[..., Any]
+from polyglyph.routing.compat.runner import (
+    Method,
+    forget_requests,
+    neutral_step,
+    patch_runner,
+    payload_of,
+    tracker_of,
+)
 
 
 def patch_runner_v2() -> None:
-    """Wrap the runner class; a runner without a tracker behaves as before."""
+    """Wrap the runner class."""
     from vllm.v1.worker.gpu.model_runner import GPUModelRunner
 
-    makers: dict[str, Callable[[_Method], _Method]] = {
+    makers: dict[str, Callable[[Method], Method]] = {
         "finish_requests": _finish_requests,
         "add_requests": _add_requests,
         "prepare_inputs": _begin_step,
         "postprocess_sampled": _end_step,
-        "_dummy_run": _neutral_step,
-        "capture_model": _neutral_step,
+        "_dummy_run": neutral_step,
+        "capture_model": neutral_step,
     }
-    for name, make in makers.items():
-        wrap(GPUModelRunner, name, make)
-    HOOKED_METHODS[GPUModelRunner.__module__] = tuple(makers)
+    patch_runner(GPUModelRunner, makers)
 
 
-def _finish_requests(original: _Method) -> _Method:
+def _finish_requests(original: Method) -> Method:
     def finish_requests(self: Any, scheduler_output: Any) -> Any:
         tracker = tracker_of(self)
         if tracker is not None:
-            tracker.finish(scheduler_output.finished_req_ids)
-            tracker.pause(scheduler_output.preempted_req_ids or ())
+            forget_requests(tracker, scheduler_output)
         return original(self, scheduler_output)
 
     return finish_requests
 
 
-def _add_requests(original: _Method) -> _Method:
+def _add_requests(original: Method) -> Method:
     def add_requests(self: Any, scheduler_output: Any) -> Any:
         result = original(self, scheduler_output)
         tracker = tracker_of(self)
@@ -64,7 +65,7 @@ def _add_requests(original: _Method) -> _Method:
     return add_requests
 
 
-def _begin_step(original: _Method) -> _Method:
+def _begin_step(original: Method) -> Method:
     def prepare_inputs(self: Any, *args: Any, **kwargs: Any) -> Any:
         batch = original(self, *args, **kwargs)
         tracker = tracker_of(self)
@@ -82,7 +83,7 @@ def _begin_step(original: _Method) -> _Method:
     return prepare_inputs
 
 
-def _end_step(original: _Method) -> _Method:
+def _end_step(original: Method) -> Method:
     def postprocess_sampled(  # noqa: PLR0917 - vLLM's own signature
         self: Any,
         idx_mapping: Tensor,
@@ -100,15 +101,3 @@ def _end_step(original: _Method) -> _Method:
         return original(self, idx_mapping, sampled_tokens, num_sampled, num_rejected, query_start_loc)
 
     return postprocess_sampled
-
-
-def _neutral_step(original: _Method) -> _Method:
-    """Dummy runs, and the capture of graphs, which calls the model without a run: the hooks are recorded neutral."""
-
-    def run(self: Any, *args: Any, **kwargs: Any) -> Any:
-        tracker = tracker_of(self)
-        if tracker is not None:
-            tracker.begin_dummy_step()
-        return original(self, *args, **kwargs)
-
-    return run
