@@ -23,6 +23,19 @@ def test_the_users_own_choice_of_plugins_is_kept():
     assert plugins_to_load("") == ["polyglyph"]
 
 
+@pytest.mark.parametrize(("chosen", "reports"), [(None, False), ("0", True), ("1", False)])
+def test_vllm_reports_no_usage_unless_it_is_told_to(
+    monkeypatch: pytest.MonkeyPatch, chosen: str | None, *, reports: bool
+):
+    for name in ("VLLM_NO_USAGE_STATS", "VLLM_PLUGINS", "VLLM_CPU_KVCACHE_SPACE"):
+        monkeypatch.setenv(name, "")  # so that what the launcher sets is undone afterwards
+        monkeypatch.delenv(name)
+    if chosen is not None:
+        monkeypatch.setenv("VLLM_NO_USAGE_STATS", chosen)
+    launch.prepare_environment()
+    assert (os.environ["VLLM_NO_USAGE_STATS"] == "0") is reports
+
+
 def test_without_a_choice_everything_that_would_have_loaded_still_does(monkeypatch: pytest.MonkeyPatch):
     installed = {"vllm.general_plugins": ["resolver", "polyglyph"], "vllm.platform_plugins": ["chip"]}
 
