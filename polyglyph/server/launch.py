@@ -146,7 +146,7 @@ def organism_arguments() -> list[str]:
 
 
 def prepare_environment() -> None:
-    """Name our plugins to vLLM, keep it from reporting usage, and give a processor's cache a size that fits a laptop."""
+    """Name our plugins to vLLM, keep it from reporting usage, and give a processor a cache that fits a laptop."""
     os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")
     os.environ["VLLM_PLUGINS"] = ",".join(plugins_to_load(os.environ.get("VLLM_PLUGINS")))
     from vllm.platforms import current_platform
