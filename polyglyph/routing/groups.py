@@ -14,13 +14,15 @@ class GroupKey(NamedTuple):
 
 
 OVERFLOW = GroupKey("Zzzz", "", "overflow")
+RESERVED_FOR_SCRIPTS = 64
+"""Keys that plans and tags, of which there may be any number, cannot take from plain traffic in another script."""
 
 
 class GroupTable:
     """Gives each key a base row; when all are taken, further keys share the overflow's.
 
     Args:
-        capacity: Number of keys, the overflow not counted.
+        capacity: Number of keys, the overflow not counted; more than `RESERVED_FOR_SCRIPTS`.
     """
 
     def __init__(self, capacity: int) -> None:
@@ -42,7 +44,8 @@ class GroupTable:
         known = self._base_of.get(key)
         if known is not None:
             return known
-        if len(self._base_of) == self._capacity:
+        is_plain = not (key.plan or key.tag)
+        if len(self._base_of) >= self._capacity - (0 if is_plain else RESERVED_FOR_SCRIPTS):
             return self.overflow_base
         base = self._base_of[key] = len(self._base_of) * len(PHASES)
         return base

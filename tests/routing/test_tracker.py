@@ -307,7 +307,17 @@ def test_groups_beyond_the_bound_share_the_overflow() -> None:
     wire: Any = bench.tracker.read_stats()
     tokens = np.frombuffer(wire["tokens"], np.int64).reshape(-1, 3)
     assert tokens.sum() == 300 * 5
-    assert tokens[-1].sum() == (300 - 256) * 5
+    assert tokens[-1].sum() == (300 - 192) * 5
+
+
+def test_plans_and_tags_without_number_leave_room_for_another_script() -> None:
+    bench = Bench()
+    for index in range(300):
+        bench.add(str(index), life(num_generated=0, asked=payload(index, tag=f"t{index}")))
+        bench.tracker.finish([str(index)])
+    bench.add("plain", life(num_generated=0, asked=payload(script="Deva")))
+    bench.step({"plain": 5})
+    assert bench.group_tokens() == {("Deva", "", "", "prompt"): 5}
 
 
 PAYLOADS = st.one_of(
