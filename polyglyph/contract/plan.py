@@ -71,7 +71,6 @@ class Plan(Document):
     model: ModelBinding
     phases: PhaseSet = PHASES
     edits: EditList = ()
-    allow_super_experts: bool = False
     provenance: Provenance | None = None
 
     @model_validator(mode="after")

@@ -2,12 +2,12 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, TypeAdapter, ValidationError, field_validator
+from pydantic import Field, ValidationError, field_validator
 
 from polyglyph.contract.base import Document, as_request_error, digest
 from polyglyph.contract.edits import MAX_STRENGTH
 from polyglyph.contract.errors import RequestError
-from polyglyph.contract.plan import PHASES, Edit, EditList, Phase, PhaseSet
+from polyglyph.contract.plan import PHASES, EditList, Phase, PhaseSet
 
 PAYLOAD_KEY = "polyglyph"
 """Key of the payload in `SamplingParams.extra_args`; callers may not set it over HTTP."""
@@ -107,18 +107,3 @@ class SteeringEcho(Document):
     request_script: str
     tokens_steered: int | None = None
     dose: float | None = None
-
-
-_EDITS: TypeAdapter[tuple[Edit, ...]] = TypeAdapter(EditList)
-
-
-def parse_edits(value: Any, *, root: str) -> tuple[Edit, ...]:
-    """Read a list of edits.
-
-    Raises:
-        RequestError: `param` names the field path.
-    """
-    try:
-        return _EDITS.validate_python(value)
-    except ValidationError as error:
-        raise as_request_error(error, root=root) from error

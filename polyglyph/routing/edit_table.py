@@ -94,11 +94,6 @@ class EditTable:
         self._scales = torch.zeros(shape[:2], dtype=torch.bool, device=device)
         self._renormalize = torch.zeros(shape[:2], dtype=torch.bool, device=device)
 
-    @property
-    def table_bytes(self) -> int:
-        """Bytes held on the device."""
-        return sum(tensor.numel() * tensor.element_size() for tensor in self._tensors())
-
     def layer(self, layer: int, num_experts: int) -> LayerEdits:
         """Give one layer's rows as views; they see every later write.
 

@@ -138,11 +138,12 @@ class RequestTracker:
                 self._summaries.give_back(record.summary_rows)
             self._free_rows.append(record.row)
 
-    def __contains__(self, req_id: str) -> bool:
-        """Whether the request is known and not finished."""
-        return req_id in self._records
-
     # Steps
+
+    @property
+    def counts_step(self) -> bool:
+        """Whether the step that has begun will be added up; if not, `end_step` need not be prepared."""
+        return bool(self._step)
 
     def begin_step(
         self,
@@ -198,7 +199,7 @@ class RequestTracker:
         Args:
             num_valid_R: Tokens of each request that stay: its chunk without the rejected drafts.
         """
-        if not self._step:
+        if not self.counts_step:
             return
         step, self._step = self._step, []
         wants_receipt = any(record.wants_receipt for record in step)

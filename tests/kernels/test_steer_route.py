@@ -10,7 +10,7 @@ from vllm.model_executor.layers.fused_moe.router.cpu_router import CPURouter
 
 from polyglyph.kernels.steer_route import LayerEdits, Routed, SelectionRule, steer_route
 from polyglyph.kernels.steer_route.edits import BANNED, FORCED
-from polyglyph.kernels.steer_route.reference import edit_logits
+from polyglyph.kernels.steer_route.reference import edit_logits, steer_all_rows
 from polyglyph.routing.compat.routers import describe_router, probe_custom
 
 E, K, H, S = 24, 4, 8, 5
@@ -226,16 +226,16 @@ def test_changed_counts_tokens_whose_selected_set_differs(name: str) -> None:
     assert torch.equal(routed.changed_T, (batch.ids == 4).any(dim=1) & batch.steered)
 
 
-def test_host_and_device_forms_agree(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    from polyglyph.kernels.steer_route import reference
-
+def test_host_and_device_forms_agree(name: str) -> None:
     batch = Batch(name, 200)
     batch.edits.add_SE[1:] = torch.randn(S - 1, E, generator=torch.Generator().manual_seed(4))
+    batch.edits.scale_SE[2:, 3] = 0.5
+    batch.edits.scales_S[2:] = True
     batch.flag(BANNED, [9])
-    on_host = batch.route()
-    monkeypatch.setattr(reference, "_steer_rows", reference._steer_all)
-    on_device = batch.route()
-    assert all(torch.equal(mine, theirs) for mine, theirs in zip(on_host, on_device, strict=True))
+    on_device = steer_all_rows(
+        batch.logits, batch.weights, batch.ids, batch.hidden, batch.slots, batch.edits, batch.rule
+    )
+    assert all(torch.equal(mine, theirs) for mine, theirs in zip(batch.route(), on_device, strict=True))
 
 
 def test_a_slot_off_by_one_row_is_noticed(name: str) -> None:

@@ -13,7 +13,7 @@ import torch
 
 from polyglyph.contract.plan import PHASES
 from polyglyph.routing.offline import OfflineSteering
-from tests.support.engine import MODEL, EngineSettings, Reply, generate, make_prompts, sampling, start
+from tests.support.engine import MODEL, EngineSettings, generate, make_prompts, sampling, start
 from tests.support.promises import STEERINGS
 from tests.support.steered_model import SteeredModel, Steering, Truth
 
@@ -122,7 +122,6 @@ def _assert_surplus(agreement: Agreement, surplus: np.ndarray) -> None:
 
 __all__ = [
     "Agreement",
-    "Reply",
     "agreement",
     "test_all_sums_together_hold_every_computed_token_once",
     "test_logprobs_equal_the_oracles",

@@ -103,7 +103,7 @@ def make_prompts(num: int = 16) -> list[list[int]]:
             question = Question(fact=fact, script=script)
             messages += [*question.messages, {"role": "assistant", "content": question.answer}]
         ids = tokenizer.apply_chat_template(
-            messages[:-1], add_generation_prompt=True, enable_thinking=index % 2 == 0, return_dict=False
+            messages[:-1], add_generation_prompt=True, enable_thinking=(index // 3) % 2 == 0, return_dict=False
         )
         prompts.append(list(ids))
     return prompts

@@ -45,32 +45,20 @@ def steer_route(
         Fresh tensors of the inputs' shapes and dtypes, and bool [T]. Rows without edits in this layer hold vLLM's
         values bit for bit.
     """
-    if logits_TE.device.type == "cpu":
-        return _steer_rows(logits_TE, weights_TK, ids_TK, hidden_TH, slot_T, edits, rule)
-    return _steer_all(logits_TE, weights_TK, ids_TK, hidden_TH, slot_T, edits, rule)
-
-
-def _steer_rows(
-    logits_TE: Tensor,
-    weights_TK: Tensor,
-    ids_TK: Tensor,
-    hidden_TH: Tensor,
-    slot_T: Tensor,
-    edits: LayerEdits,
-    rule: SelectionRule,
-) -> Routed:
-    """The same as `_steer_all` for the rows with edits only: a host may look at the data."""
-    slots = slot_T.long()
-    rows = (edits.edits_logits_S | edits.scales_S)[slots].nonzero().squeeze(1)
+    if logits_TE.device.type != "cpu":
+        return steer_all_rows(logits_TE, weights_TK, ids_TK, hidden_TH, slot_T, edits, rule)
+    # A host may look at the data: the rows with edits are enough.
+    rows = (edits.edits_logits_S | edits.scales_S)[slot_T.long()].nonzero().squeeze(1)
     weights, ids = weights_TK.clone(), ids_TK.clone()
-    changed = torch.zeros(ids.shape[0], dtype=torch.bool, device=ids.device)
+    changed = torch.zeros(ids.shape[0], dtype=torch.bool)
     if rows.numel():
-        part = _steer_all(logits_TE[rows], weights_TK[rows], ids_TK[rows], hidden_TH[rows], slot_T[rows], edits, rule)
-        weights[rows], ids[rows], changed[rows] = part
+        weights[rows], ids[rows], changed[rows] = steer_all_rows(
+            logits_TE[rows], weights_TK[rows], ids_TK[rows], hidden_TH[rows], slot_T[rows], edits, rule
+        )
     return Routed(weights, ids, changed)
 
 
-def _steer_all(
+def steer_all_rows(
     logits_TE: Tensor,
     weights_TK: Tensor,
     ids_TK: Tensor,
@@ -79,6 +67,7 @@ def _steer_all(
     edits: LayerEdits,
     rule: SelectionRule,
 ) -> Routed:
+    """Steer without looking at the data, so that a CUDA graph can hold it; see `steer_route`."""
     slots = slot_T.long()
     flags = edits.flags_SE[slots]
     edited = edit_logits(logits_TE, edits.add_SE[slots], edits.std_SE[slots], flags)

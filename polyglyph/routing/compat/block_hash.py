@@ -8,15 +8,14 @@ function of that kind (0.33 adds one) taking a request and a span of tokens firs
 """
 
 import inspect
-import json
 import re
 import sys
 from collections.abc import Callable
 from typing import Any
 
 from polyglyph.contract.errors import UnsupportedVllmError
-from polyglyph.contract.steering import PAYLOAD_KEY
 from polyglyph.routing.compat.patching import wrap
+from polyglyph.routing.compat.payloads import payload_of
 
 _FLAG = "_polyglyph_is_steered"
 _NAME = re.compile(r"generate_\w*block_hash\w*_extra_keys")
@@ -61,11 +60,9 @@ def _mark_generated(original: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _is_steered(request: Any) -> bool:
-    known = getattr(request, _FLAG, None)
+    known: bool | None = getattr(request, _FLAG, None)
     if known is None:
-        params = getattr(request, "sampling_params", None)
-        payload = ((params and params.extra_args) or {}).get(PAYLOAD_KEY)
-        content = json.loads(payload) if payload else {}
-        known = bool(content.get("edits")) and content.get("strength") != 0.0
-        setattr(request, _FLAG, known)
-    return bool(known)
+        payload = payload_of(request.sampling_params)
+        known = payload is not None and payload.is_steered
+        setattr(request, _FLAG, known)  # asked again for every block that generation fills
+    return known

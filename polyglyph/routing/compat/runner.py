@@ -3,7 +3,6 @@
 from collections.abc import Callable
 from typing import Any
 
-from polyglyph.contract.steering import PAYLOAD_KEY, SteeringPayload
 from polyglyph.routing.compat.patching import is_wrapped, wrap
 from polyglyph.routing.tracker import RequestTracker
 
@@ -48,16 +47,6 @@ def neutral_step(original: Method) -> Method:
         return original(self, *args, **kwargs)
 
     return run
-
-
-def payload_of(sampling_params: Any) -> SteeringPayload | None:
-    """Read the payload that the input processor attached.
-
-    It was checked there, so a payload that does not parse is a fault of ours and not the caller's.
-    """
-    extra_args = getattr(sampling_params, "extra_args", None) or {}
-    payload = extra_args.get(PAYLOAD_KEY)
-    return None if payload is None else SteeringPayload.model_validate_json(payload)
 
 
 def unhooked_methods(runner: Any) -> list[str]:

@@ -10,12 +10,12 @@ from typing import Any
 
 import torch
 
+from polyglyph.routing.compat.payloads import payload_of
 from polyglyph.routing.compat.runner import (
     Method,
     forget_requests,
     neutral_step,
     patch_runner,
-    payload_of,
     tracker_of,
 )
 from polyglyph.routing.tracker import RequestTracker
@@ -96,7 +96,7 @@ def _end_step(original: Method) -> Method:
         self: Any, output_token_ids: torch.Tensor, scheduler_output: Any, *args: Any, **kwargs: Any
     ) -> Any:
         tracker = tracker_of(self)
-        if tracker is not None:
+        if tracker is not None and tracker.counts_step:
             tracker.end_step(_num_valid(self, output_token_ids, scheduler_output))
         return original(self, output_token_ids, scheduler_output, *args, **kwargs)
 

@@ -10,12 +10,12 @@ from typing import Any
 
 from torch import Tensor
 
+from polyglyph.routing.compat.payloads import payload_of
 from polyglyph.routing.compat.runner import (
     Method,
     forget_requests,
     neutral_step,
     patch_runner,
-    payload_of,
     tracker_of,
 )
 
@@ -93,7 +93,7 @@ def _end_step(original: Method) -> Method:
         query_start_loc: Tensor | None = None,
     ) -> Any:
         tracker = tracker_of(self)
-        if tracker is not None:
+        if tracker is not None and tracker.counts_step:
             # Absent only where an earlier pipeline stage hears of a former step; pipelines are refused at start.
             assert query_start_loc is not None
             chunk_R = query_start_loc[: len(num_rejected) + 1].diff()
