@@ -9,6 +9,26 @@ from polyglyph.contract.plan import Phase
 from polyglyph.contract.routing import ArrayDocument
 
 
+class StatsHeader(Document):
+    """What a set of sums is of; sums with another model, shape or `by` do not add up.
+
+    Args of note:
+        since: Begin of the first interval counted (ISO 8601, UTC).
+        until: When the sums were read.
+        by: Columns that the groups are told apart by; the others were summed away.
+    """
+
+    schema_: Literal["polyglyph.stats/1"] = Field(default="polyglyph.stats/1", alias="schema")
+    model_fingerprint: str
+    layers: int
+    experts: int
+    top_k: int
+    since: str
+    until: str
+    versions: dict[str, str]
+    by: Annotated[tuple[str, ...], Field(strict=False)] = ("request_script", "script", "phase", "plan", "tag")
+
+
 class StatsGroup(Document):
     """The sums of one group.
 
