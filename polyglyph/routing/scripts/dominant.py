@@ -1,4 +1,4 @@
-"""Which script a text is written in, by ICU (ISO 15924 codes)."""
+"""The script that most characters of a text belong to."""
 
 from collections import Counter
 from functools import lru_cache
