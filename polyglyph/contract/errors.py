@@ -6,10 +6,15 @@ PolyglyphError
 │   ├── PlanMismatchError        400, a plan made for another model
 │   ├── UnknownPlanError         404
 │   ├── AdminKeyError            403
+│   ├── InvalidStatsError        400, a file or body that holds no whole stats
+│   ├── StatsMismatchError       400, sums that do not add up: of another model, shape or columns
 │   ├── ConflictError            409, what the server holds stands against it
-│   └── BodyTooLargeError        413
+│   ├── BodyTooLargeError        413
+│   └── BusyError                503, as many of these as the server does at once are under way
 ├── SteeringLostError            500, the engine did not take up what was asked: never served in silence
-├── StorageError                 500, the data directory cannot be written
+├── TraceLostError               503, the workers had to drop the trace that was asked for
+├── StorageError                 500, the server's store does not work
+│   └── StorageUnavailableError  503, the store cannot be reached or written now
 └── StartupError                 the server does not start
     ├── UnsupportedVllmError
     ├── UnsupportedModelError
@@ -80,11 +85,31 @@ class ConflictError(RequestError):
     code = "conflict"
 
 
+class InvalidStatsError(RequestError):
+    """A file or a body that holds no stats, or not all of them."""
+
+    code = "invalid_stats"
+
+
+class StatsMismatchError(RequestError):
+    """Sums that do not add up: of another model, another shape or other columns."""
+
+    code = "stats_mismatch"
+
+
 class BodyTooLargeError(RequestError):
     """A request body over `--max-body-bytes`."""
 
     status = 413
     code = "body_too_large"
+
+
+class BusyError(RequestError):
+    """As many requests of this kind as the server serves at once are under way."""
+
+    status = 503
+    type = "server_error"
+    code = "busy"
 
 
 class SteeringLostError(RequestError):
@@ -95,12 +120,26 @@ class SteeringLostError(RequestError):
     code = "steering_lost"
 
 
+class TraceLostError(SteeringLostError):
+    """The workers held too many traces at once and dropped this request's."""
+
+    status = 503
+    code = "trace_lost"
+
+
 class StorageError(RequestError):
-    """A data directory that cannot be written."""
+    """A store that does not work: damaged, or not what the server left there."""
 
     status = 500
     type = "server_error"
     code = "storage_failed"
+
+
+class StorageUnavailableError(StorageError):
+    """A store that cannot be reached or written now: locked, full, or lost; another try may do."""
+
+    status = 503
+    code = "storage_unavailable"
 
 
 class StartupError(PolyglyphError):

@@ -1,0 +1,1 @@
+"""What outlives a server: plans, policy and sums, in SQLite or PostgreSQL."""

@@ -1,0 +1,1 @@
+"""One module per layout; a released one is never changed."""
