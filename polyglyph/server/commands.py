@@ -64,6 +64,22 @@ def serve(
             show_default=False,
         ),
     ] = None,
+    expert_metrics: Annotated[
+        bool | None,
+        typer.Option(
+            "--expert-metrics/--no-expert-metrics",
+            help="Give a series per layer and expert at /metrics (default: off).",
+            rich_help_panel=OWN,
+            show_default=False,
+        ),
+    ] = None,
+    trace_dir: Annotated[
+        Path | None,
+        typer.Option(
+            help="Write every request's routing, token by token, to Parquet files in this folder (default: none).",
+            rich_help_panel=OWN,
+        ),
+    ] = None,
     vllm_help: Annotated[
         str | None,
         typer.Option(metavar="TOPIC", help="Show vLLM's flags: all, a group's name or a flag's.", rich_help_panel=OWN),
@@ -89,6 +105,8 @@ def serve(
         "inline_edits": inline_edits,
         "max_body_bytes": max_body_bytes,
         "stats": stats,
+        "expert_metrics": expert_metrics,
+        "trace_dir": trace_dir,
     }
     os.environ.update(as_environment(given))
     read_settings()

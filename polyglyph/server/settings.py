@@ -46,6 +46,8 @@ class Settings(BaseSettings):
         inline_edits: Whether requests may carry their own edits.
         max_body_bytes: Largest request body that is read.
         stats: Whether the engine keeps sums over all tokens.
+        expert_metrics: Whether `/metrics` has a series per layer and expert.
+        trace_dir: Where every request's trace is written as Parquet; without it none is stored.
         disable: Leave vLLM untouched.
     """
 
@@ -58,6 +60,8 @@ class Settings(BaseSettings):
     inline_edits: Switch = True
     max_body_bytes: Annotated[int, Field(ge=1024)] = 8 * MIB
     stats: Switch = True
+    expert_metrics: Switch = False
+    trace_dir: Path | None = None
     disable: Switch = False
 
     @field_validator("admin_key")
