@@ -20,9 +20,9 @@ class StatsHeader(Document):
 
     schema_: Literal["polyglyph.stats/1"] = Field(default="polyglyph.stats/1", alias="schema")
     model_fingerprint: str
-    layers: int
-    experts: int
-    top_k: int
+    layers: int = Field(ge=1)
+    experts: int = Field(ge=1)
+    top_k: int = Field(ge=1)
     since: str
     until: str
     versions: dict[str, str]
@@ -30,31 +30,30 @@ class StatsHeader(Document):
 
 
 class StatsGroup(Document):
-    """The sums of one group.
+    """The sums of one group; a column that was summed away reads `*`.
 
-    `selected` is int64 [layers, experts], `weight_sum` float64 of the same shape; `group_tokens` is the number of
-    tokens that the engine computed for the group.
+    `selected` is int64 [layers, experts], `weight_sum` float64 of the same shape. `group_tokens` is the number of
+    tokens that the engine computed for the group; `cached_tokens` are prompt tokens served from the prefix cache,
+    which are in no other sum.
     """
 
     request_script: str
-    phase: Phase
+    script: str
+    phase: Phase | Literal["*"]
     plan: str
     tag: str
-    group_tokens: int
+    group_tokens: int = Field(ge=0)
+    cached_tokens: int = Field(ge=0)
     selected: ArrayDocument
     weight_sum: ArrayDocument
 
 
-class Stats(Document):
-    """All groups since the last reset, `polyglyph.stats/1` in JSON."""
+class Stats(StatsHeader):
+    """All groups, `polyglyph.stats/1` in JSON.
 
-    schema_: Literal["polyglyph.stats/1"] = Field(default="polyglyph.stats/1", alias="schema")
-    model_fingerprint: str
-    layers: int
-    experts: int
-    top_k: int
-    since: str
-    until: str
-    versions: dict[str, str]
-    overflow_tokens: int
+    `overflow_tokens` are the tokens for which no group of their own was free; they are in the groups with tag
+    `overflow`. None where the columns that tell them were summed away.
+    """
+
+    overflow_tokens: int | None
     groups: Annotated[tuple[StatsGroup, ...], Field(strict=False)]
