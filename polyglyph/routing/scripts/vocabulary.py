@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from polyglyph.routing.scripts.token_bytes import read_token_bytes
+
 
 @dataclass(frozen=True, eq=False)
 class Vocabulary:
@@ -44,8 +46,14 @@ class Vocabulary:
 
     @classmethod
     def from_tokenizer(cls, tokenizer: Any) -> "Vocabulary":
-        """Read a tokenizer's vocabulary."""
-        raise NotImplementedError
+        """Read a tokenizer's vocabulary, as long as the tokenizer says or the highest id needs.
+
+        Raises:
+            TypeError: It is no tokenizer.
+        """
+        token_bytes = read_token_bytes(tokenizer)
+        stated = len(tokenizer) if hasattr(tokenizer, "__len__") else 0
+        return cls.of(token_bytes, num_tokens=max(stated, max(token_bytes, default=-1) + 1))
 
     @property
     def num_tokens(self) -> int:
