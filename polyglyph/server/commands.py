@@ -28,7 +28,15 @@ def serve(
     data_dir: Annotated[
         Path | None,
         typer.Option(
-            help="Where plans and the policy are kept (default: polyglyph in the user's state folder).",
+            help="Where plans, policy and sums are kept (default: polyglyph in the user's state folder).",
+            rich_help_panel=OWN,
+        ),
+    ] = None,
+    store_url: Annotated[
+        str | None,
+        typer.Option(
+            help="PostgreSQL to keep them in instead, shared by several servers: postgresql+psycopg://... "
+            "(better given as POLYGLYPH_STORE_URL, which no process list shows).",
             rich_help_panel=OWN,
         ),
     ] = None,
@@ -63,6 +71,17 @@ def serve(
             rich_help_panel=OWN,
             show_default=False,
         ),
+    ] = None,
+    flush_seconds: Annotated[
+        float | None, typer.Option(help="Seconds between two flushes of sums (default: 1).", rich_help_panel=OWN)
+    ] = None,
+    stats_bucket_seconds: Annotated[
+        int | None,
+        typer.Option(help="How finely `since` can tell times apart (default: 3600).", rich_help_panel=OWN),
+    ] = None,
+    stats_max_groups: Annotated[
+        int | None,
+        typer.Option(help="Most groups of sums; further ones go to the overflow (default: 4096).", rich_help_panel=OWN),
     ] = None,
     expert_metrics: Annotated[
         bool | None,
@@ -100,11 +119,15 @@ def serve(
     given = {
         "admin_key": admin_key,
         "data_dir": data_dir,
+        "store_url": store_url,
         "policy": policy,
         "steering_default": steering_default,
         "inline_edits": inline_edits,
         "max_body_bytes": max_body_bytes,
         "stats": stats,
+        "flush_seconds": flush_seconds,
+        "stats_bucket_seconds": stats_bucket_seconds,
+        "stats_max_groups": stats_max_groups,
         "expert_metrics": expert_metrics,
         "trace_dir": trace_dir,
     }

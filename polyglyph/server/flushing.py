@@ -9,7 +9,7 @@ from polyglyph.contract.errors import StorageError
 from polyglyph.contract.sums import GroupSums
 from polyglyph.server.ledger import Ledger
 
-logger = logging.getLogger(__name__)
+logger = logging.getLogger("vllm.polyglyph")
 STOP_TIMEOUT_S = 10.0
 
 

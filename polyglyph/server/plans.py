@@ -1,5 +1,6 @@
-"""The registry of plans: a folder of `*.plan.json` files and the plans shipped for the loaded model."""
+"""The registry of plans: what the store holds, kept in memory, and the plans shipped for the loaded model."""
 
+import json
 import logging
 import threading
 from dataclasses import dataclass
@@ -7,10 +8,13 @@ from pathlib import Path
 
 from polyglyph.contract.errors import ConflictError, RequestError, UnknownPlanError
 from polyglyph.contract.model import ModelBinding
-from polyglyph.contract.plan import Plan, load_plan
-from polyglyph.server.files import remove_document, write_document
+from polyglyph.contract.plan import Plan, load_plan, parse_plan
+from polyglyph.server.plan_folder import SUFFIX, PlanFolder
+from polyglyph.server.store.imported_files import is_imported, note_import
+from polyglyph.server.store.plan_rows import PlanRow, delete_name, keep_content, put_plan, read_contents, read_names
+from polyglyph.server.store.revisions import next_revision, read_revision
+from polyglyph.server.store.store import Store
 
-SUFFIX = ".plan.json"
 logger = logging.getLogger(__name__)
 
 
@@ -32,31 +36,44 @@ class StoredPlan:
 class PlanRegistry:
     """Plans by name, and every content ever held by fingerprint.
 
-    The folder is read once, at start; afterwards this process alone changes it. A name can be repointed: what it
-    pointed to stays in `by-fingerprint/`.
+    Everything is in memory, so that requests find their plans while the store is away; `refresh` takes over what other
+    servers changed.
 
     Args:
-        folder: Holds `NAME.plan.json` files; made when the first plan is stored.
+        store: Keeps names and contents.
+        folder: Files to take over at start, each content of each file once.
         builtin_folder: Plans shipped with Polyglyph; those made for another model are left out.
         loaded: The loaded model.
+
+    Raises:
+        StorageError: The store failed.
     """
 
-    def __init__(self, folder: Path, *, builtin_folder: Path, loaded: ModelBinding) -> None:
-        self._folder = folder
-        self._archive = folder / "by-fingerprint"
+    def __init__(self, store: Store, *, folder: Path, builtin_folder: Path, loaded: ModelBinding) -> None:
+        self._store = store
+        self._folder = PlanFolder(folder)
         self._lock = threading.Lock()
-        # Replaced whole, because requests read it while a thread changes it.
-        self._named: dict[str, StoredPlan] = {}
-        self.unreadable: dict[str, str] = {}
-        self._read_builtins(builtin_folder, loaded)
-        self._read_folder()
+        self._builtins = _read_builtins(builtin_folder, loaded)
+        # Replaced whole, because requests read them while a thread changes them.
+        self._named: dict[str, StoredPlan] = self._builtins
+        self._rows: dict[str, PlanRow] = {}
+        self._contents: dict[str, str] = {}
+        self._revision = -1
+        self.refresh()
+        self._take_over_folder()
+        self.refresh()
+
+    @property
+    def unreadable(self) -> dict[str, str]:
+        """Files of the folder that hold no plan, with the reason."""
+        return self._folder.unreadable
 
     def all(self) -> tuple[StoredPlan, ...]:
         """Give every named plan, by name."""
         return tuple(stored for _, stored in sorted(self._named.items()))
 
     def find(self, name: str, *, param: str) -> StoredPlan:
-        """Give the plan of a name or fingerprint.
+        """Give the plan of a name or fingerprint, from memory.
 
         Raises:
             UnknownPlanError: The text lists the names there are.
@@ -73,15 +90,16 @@ class PlanRegistry:
 
         Raises:
             ConflictError: The name belongs to a built-in plan.
-            StorageError: The folder cannot be written.
+            StorageError: The store failed.
         """
-        stored = StoredPlan(plan=plan, fingerprint=plan.fingerprint)
         with self._lock:
             self._refuse_builtin(plan.name)
-            self._keep_content(self._named.get(plan.name))
-            self._keep_content(stored)
-            write_document(self._folder / f"{plan.name}{SUFFIX}", plan.to_json())
+            with self._store.write() as connection:
+                row = put_plan(connection, plan, revision=next_revision(connection, "plans"))
+            stored = StoredPlan(plan=plan, fingerprint=row.fingerprint)
+            self._rows = {**self._rows, plan.name: row}
             self._named = {**self._named, plan.name: stored}
+            self._contents = {row.fingerprint: row.document, **self._contents}
             self.unreadable.pop(f"{plan.name}{SUFFIX}", None)
         return stored
 
@@ -91,67 +109,84 @@ class PlanRegistry:
         Raises:
             UnknownPlanError: There is no such name.
             ConflictError: The plan is built in.
-            StorageError: The folder cannot be written.
+            StorageError: The store failed.
         """
         with self._lock:
-            if name not in self._named:
-                raise UnknownPlanError(
-                    f"name: there is no plan {name!r:.80}; this server has {self._names()}", param="name"
-                )
             self._refuse_builtin(name)
-            self._keep_content(self._named[name])
-            remove_document(self._folder / f"{name}{SUFFIX}")
+            with self._store.write() as connection:
+                next_revision(connection, "plans")
+                if not delete_name(connection, name):
+                    raise UnknownPlanError(
+                        f"name: there is no plan {name!r:.80}; this server has {self._names()}", param="name"
+                    )
+            self._rows = {other: row for other, row in self._rows.items() if other != name}
             self._named = {other: stored for other, stored in self._named.items() if other != name}
 
-    def _read_builtins(self, folder: Path, loaded: ModelBinding) -> None:
-        for path in sorted(folder.glob(f"*{SUFFIX}")):
-            plan = load_plan(path)
-            if plan.model == loaded:
-                self._named[plan.name] = StoredPlan(plan=plan, fingerprint=plan.fingerprint, is_builtin=True)
+    def refresh(self) -> None:
+        """Take over what changed in the store since the last time; call it in a thread.
 
-    def _read_folder(self) -> None:
-        for path in sorted(self._folder.glob(f"*{SUFFIX}")):
-            try:
-                plan = self._read(path)
-            except (RequestError, RecursionError) as error:
-                self.unreadable[path.name] = str(error).replace(str(path), path.name)
-                logger.warning("Left out a file of the plan registry: %s", error)
+        Raises:
+            StorageError: The store cannot be read; the plans stay as they are.
+        """
+        with self._lock:
+            with self._store.read() as connection:
+                revision = read_revision(connection, "plans")
+                if revision == self._revision:
+                    return
+                contents = read_contents(connection, after=self._revision)
+                rows = read_names(connection)
+            self._contents = self._contents | contents
+            self._named = self._take_over_rows(rows) | self._builtins
+            self._rows, self._revision = rows, revision
+
+    def _take_over_rows(self, rows: dict[str, PlanRow]) -> dict[str, StoredPlan]:
+        named = {}
+        for name, row in rows.items():
+            if name in self._builtins:
+                logger.warning("The store's plan '%s' has the name of a built-in one, which hides it", name)
+            elif row == self._rows.get(name) and name in self._named:
+                named[name] = self._named[name]
             else:
-                self._named[plan.name] = StoredPlan(plan=plan, fingerprint=plan.fingerprint)
-
-    def _read(self, path: Path) -> Plan:
-        plan = load_plan(path)
-        if plan.name != path.name.removesuffix(SUFFIX):
-            raise RequestError(f"{path}: holds the plan '{plan.name}'; a file is named after its plan")
-        self._refuse_builtin(plan.name)
-        return plan
+                try:
+                    named[name] = StoredPlan(plan=_parse(row.document, root=name), fingerprint=row.fingerprint)
+                except RequestError as error:
+                    logger.warning("Left out a plan of the store: %s", error)
+        return named
 
     def _by_fingerprint(self, fingerprint: str) -> StoredPlan | None:
-        for stored in self.all():
+        for stored in self._named.values():
             if stored.fingerprint == fingerprint:
                 return stored
-        kind, _, digest = fingerprint.partition(":")
-        if kind != "sha256" or len(digest) != 64 or not set(digest) <= set("0123456789abcdef"):
-            return None
-        path = self._archive / f"{digest}{SUFFIX}"
-        if not path.is_file():
-            return None
-        try:
-            plan = load_plan(path)
-        except (RequestError, RecursionError) as error:
-            logger.warning("A kept plan cannot be read: %s", error)
-            return None
-        return StoredPlan(plan=plan, fingerprint=fingerprint) if plan.fingerprint == fingerprint else None
+        document = self._contents.get(fingerprint)
+        return None if document is None else StoredPlan(plan=_parse(document, root="plan"), fingerprint=fingerprint)
 
-    def _keep_content(self, stored: StoredPlan | None) -> None:
-        if stored is not None:
-            path = self._archive / f"{stored.fingerprint.removeprefix('sha256:')}{SUFFIX}"
-            if not path.is_file():
-                write_document(path, stored.plan.to_json())
+    def _take_over_folder(self) -> None:
+        named = [(file, plan) for file, plan in self._folder.named() if self._is_free(file, plan.name)]
+        contents = [plan for plan in self._folder.archived() if plan.fingerprint not in self._contents]
+        with self._store.read() as connection:
+            is_new = any(not is_imported(connection, file) for file, _ in named)
+        if not (is_new or contents):
+            return
+        with self._store.write() as connection:
+            revision = next_revision(connection, "plans")
+            for plan in contents:
+                keep_content(connection, plan, revision=revision)
+            for file, plan in named:
+                # Looked up again: another server may have started meanwhile.
+                if not is_imported(connection, file):
+                    put_plan(connection, plan, revision=revision)
+                    note_import(connection, file)
+
+    def _is_free(self, file: Path, name: str) -> bool:
+        try:
+            self._refuse_builtin(name)
+        except ConflictError as error:
+            self._folder.leave_out(file, error)
+            return False
+        return True
 
     def _refuse_builtin(self, name: str) -> None:
-        stored = self._named.get(name)
-        if stored is not None and stored.is_builtin:
+        if name in self._builtins:
             raise ConflictError(
                 f"name: the plan '{name}' is built in and cannot be replaced or deleted; use another name", param="name"
             )
@@ -160,3 +195,16 @@ class PlanRegistry:
         names = sorted(self._named)
         shown = ", ".join(names[:20]) or "none"
         return shown if len(names) <= 20 else f"{shown} and {len(names) - 20} more"
+
+
+def _read_builtins(folder: Path, loaded: ModelBinding) -> dict[str, StoredPlan]:
+    plans = [load_plan(path) for path in sorted(folder.glob(f"*{SUFFIX}"))]
+    return {
+        plan.name: StoredPlan(plan=plan, fingerprint=plan.fingerprint, is_builtin=True)
+        for plan in plans
+        if plan.model == loaded
+    }
+
+
+def _parse(document: str, *, root: str) -> Plan:
+    return parse_plan(json.loads(document), root=root)

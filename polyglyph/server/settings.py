@@ -12,6 +12,8 @@ from polyglyph.contract.plan import PLAN_NAME_PATTERN
 
 PREFIX = "POLYGLYPH_"
 MIB = 1 << 20
+SECRETS = ("admin_key", "store_url")
+"""Settings whose values no text shows."""
 
 
 def default_data_dir() -> Path:
@@ -40,12 +42,16 @@ class Settings(BaseSettings):
 
     Attributes:
         admin_key: Opens what changes the server or reads others' stats; without it those routes are closed.
-        data_dir: Where plans and the policy put over HTTP are kept.
-        policy: Policy file to start with; without it the policy kept in `data_dir`, if any.
+        data_dir: Folder of the store, unless `store_url` names another.
+        store_url: PostgreSQL database that keeps plans, policy and sums, shared by several servers.
+        policy: Policy file to start with; without it the policy kept in the store, if any.
         steering_default: What a request without a `steering` field gets: `off`, `auto` or a plan's name.
         inline_edits: Whether requests may carry their own edits.
         max_body_bytes: Largest request body that is read.
         stats: Whether the engine keeps sums over all tokens.
+        flush_seconds: Seconds between two flushes of sums to the store.
+        stats_bucket_seconds: How finely `since` can tell times apart.
+        stats_max_groups: Most groups of sums per bucket of time; the tokens of further ones go to the overflow.
         expert_metrics: Whether `/metrics` has a series per layer and expert.
         trace_dir: Where every request's trace is written as Parquet; without it none is stored.
         disable: Leave vLLM untouched.
@@ -55,11 +61,15 @@ class Settings(BaseSettings):
 
     admin_key: SecretStr | None = None
     data_dir: Path = Field(default_factory=default_data_dir)
+    store_url: SecretStr | None = None
     policy: Path | None = None
     steering_default: Annotated[str, Field(pattern=PLAN_NAME_PATTERN)] = "off"
     inline_edits: Switch = True
     max_body_bytes: Annotated[int, Field(ge=1024)] = 8 * MIB
     stats: Switch = True
+    flush_seconds: Annotated[float, Field(ge=0.05, le=3600, allow_inf_nan=False)] = 1.0
+    stats_bucket_seconds: Annotated[int, Field(ge=1, le=366 * 86400)] = 3600
+    stats_max_groups: Annotated[int, Field(ge=4, le=1 << 20)] = 4096
     expert_metrics: Switch = False
     trace_dir: Path | None = None
     disable: Switch = False
@@ -88,5 +98,5 @@ def _explain(error: ValidationError) -> str:
     first = error.errors(include_url=False)[0]
     field = str(first["loc"][0])
     flag = "--" + field.replace("_", "-")
-    shown = "" if field == "admin_key" else f", got {first['input']!r:.80}"
+    shown = "" if field in SECRETS else f", got {first['input']!r:.80}"
     return f"{PREFIX}{field.upper()} ({flag}): {first['msg']}{shown}"

@@ -4,6 +4,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -58,6 +59,12 @@ def plan_document(name: str = "to-latin", *, edits: Sequence[dict[str, Any]] = (
 
 def make_plan(name: str = "to-latin", **fields: Any) -> Plan:
     return Plan.model_validate(plan_document(name, **fields))
+
+
+def write_json(path: Path, document: Any) -> None:
+    """Write a file, and its folder where there is none."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(document))
 
 
 class FakeWorkers:

@@ -7,11 +7,9 @@ from typing import Any
 import httpx
 import pytest
 
-from polyglyph.contract.errors import StorageError
-from polyglyph.server import files
-from polyglyph.server.files import write_document
+from polyglyph.contract.errors import StartupError
 from tests.server.conftest import Start
-from tests.server.fakes import ADMIN, BAN, EXPERTS, FORCE, LAYERS, OTHER_BINDING, make_plan, plan_document
+from tests.server.fakes import ADMIN, BAN, EXPERTS, FORCE, LAYERS, OTHER_BINDING, make_plan, plan_document, write_json
 from tests.server.test_bad_requests import check_refusal
 
 PLANS = "/v1/steering/plans"
@@ -65,7 +63,7 @@ async def test_old_content_stays_reachable_by_fingerprint(client: httpx.AsyncCli
 
 async def test_content_dropped_into_the_folder_by_hand_outlives_its_name_too(start: Start, tmp_path: Path):
     folder = tmp_path / "data" / "plans"
-    write_document(folder / "to-latin.plan.json", plan_document())
+    write_json(folder / "to-latin.plan.json", plan_document())
     client = await start()
     await put(client, plan_document(edits=[FORCE]))
     assert (await client.get(f"{PLANS}/{make_plan().fingerprint}")).status_code == 200
@@ -92,8 +90,8 @@ async def test_a_plan_that_could_not_be_served_is_not_stored(
         client, plan_document(**change) if "name" not in change else plan_document() | change, "to-latin"
     )
     check_refusal(answer, 400, param=param, code=code)
-    assert not (tmp_path / "data").exists()
     assert (await client.get(PLANS)).json()["data"] == []
+    assert not (tmp_path / "data" / "plans").exists()
 
 
 @pytest.mark.parametrize(
@@ -119,13 +117,17 @@ async def test_no_name_leads_out_of_the_folder(client: httpx.AsyncClient, tmp_pa
     for method in ("GET", "PUT", "DELETE"):
         answer = await client.request(method, f"{PLANS}/{name}", content=json.dumps(plan_document()), headers=ADMIN)
         assert answer.status_code in {400, 404, 405}
-    assert not (tmp_path / "data").exists()
+    assert files_under(tmp_path) <= {"polyglyph.sqlite3", "polyglyph.sqlite3-wal", "polyglyph.sqlite3-shm"}
+
+
+def files_under(folder: Path) -> set[str]:
+    return {path.name for path in folder.rglob("*") if path.is_file()}
 
 
 async def test_corrupt_files_are_listed_with_the_reason_and_harm_nothing(start: Start, tmp_path: Path):
     folder = tmp_path / "data" / "plans"
-    write_document(folder / "good.plan.json", plan_document("good"))
-    write_document(folder / "renamed.plan.json", plan_document("original"))
+    write_json(folder / "good.plan.json", plan_document("good"))
+    write_json(folder / "renamed.plan.json", plan_document("original"))
     (folder / "cut.plan.json").write_text('{"schema"')
     (folder / "bytes.plan.json").write_bytes(b"\xff\xfe")
     (folder / "deep.plan.json").write_text("[" * 100_000)
@@ -142,15 +144,15 @@ async def test_corrupt_files_are_listed_with_the_reason_and_harm_nothing(start: 
 
 async def test_a_plan_for_another_model_is_listed_as_not_fitting(start: Start, tmp_path: Path):
     document = plan_document("foreign", model=OTHER_BINDING.model_dump())
-    write_document(tmp_path / "data" / "plans" / "foreign.plan.json", document)
+    write_json(tmp_path / "data" / "plans" / "foreign.plan.json", document)
     assert (await (await start()).get(PLANS)).json()["data"][0]["fits_model"] is False
 
 
 @pytest.fixture
 def builtins(settings: pytest.MonkeyPatch, tmp_path: Path) -> None:
     folder = tmp_path / "bundled"
-    write_document(folder / "shipped.plan.json", plan_document("shipped"))
-    write_document(folder / "foreign.plan.json", plan_document("foreign", model=OTHER_BINDING.model_dump()))
+    write_json(folder / "shipped.plan.json", plan_document("shipped"))
+    write_json(folder / "foreign.plan.json", plan_document("foreign", model=OTHER_BINDING.model_dump()))
     settings.setattr("polyglyph.server.service.bundled_plans", lambda: folder)
 
 
@@ -184,23 +186,72 @@ async def test_a_name_is_not_repointed_to_what_its_policy_rule_cannot_honour(cli
     check_refusal(answer, 400, param="plan.edits[0].op", code="impossible_edit")
 
 
-async def test_a_data_directory_that_cannot_be_written_is_a_clear_error(client: httpx.AsyncClient, tmp_path: Path):
+async def test_a_store_that_is_gone_is_a_clear_error_and_its_plans_still_serve(
+    client: httpx.AsyncClient, tmp_path: Path
+):
+    await put(client, plan_document())
+    (tmp_path / "data").rename(tmp_path / "moved")
+    answer = await put(client, plan_document("other"))
+    check_refusal(answer, 503, param=None, code="storage_unavailable")
+    assert str(tmp_path) not in answer.text
+    assert [plan["name"] for plan in (await client.get(PLANS)).json()["data"]] == ["to-latin"]
+    (tmp_path / "moved").rename(tmp_path / "data")
+    assert (await put(client, plan_document("other"))).status_code == 200
+
+
+async def test_a_data_directory_that_is_none_stops_the_start(start: Start, tmp_path: Path):
     (tmp_path / "data").write_text("a file stands where the folder should be")
-    answer = await put(client, plan_document())
-    check_refusal(answer, 500, param=None, code="storage_failed")
-    assert "--data-dir" in answer.text
-    assert (await client.get(PLANS)).json()["data"] == []
+    with pytest.raises(StartupError, match="--data-dir"):
+        await start()
 
 
-def test_a_crash_while_writing_leaves_the_old_document(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
-    path = tmp_path / "x.json"
-    write_document(path, {"old": 1})
+async def test_a_deleted_plan_stays_deleted_though_its_file_is_still_there(start: Start, tmp_path: Path):
+    file = tmp_path / "data" / "plans" / "to-latin.plan.json"
+    write_json(file, plan_document())
+    await (await start()).delete(f"{PLANS}/to-latin", headers=ADMIN)
+    again = await start()
+    assert (await again.get(PLANS)).json()["data"] == []
+    assert file.exists()
 
-    def crash(handle: int) -> None:
-        raise OSError("power cut")
 
-    monkeypatch.setattr(files.os, "fsync", crash)
-    with pytest.raises(StorageError, match="power cut"):
-        write_document(path, {"new": 1})
-    assert json.loads(path.read_text()) == {"old": 1}
-    assert [entry.name for entry in tmp_path.iterdir()] == ["x.json"]
+async def test_a_file_that_was_changed_by_hand_is_taken_over_again(start: Start, tmp_path: Path):
+    file = tmp_path / "data" / "plans" / "to-latin.plan.json"
+    write_json(file, plan_document())
+    await start()
+    write_json(file, plan_document(edits=[FORCE]))
+    assert (await (await start()).get(f"{PLANS}/to-latin")).json()["edits"] == [FORCE]
+
+
+async def test_a_plan_put_after_its_file_was_taken_over_stays(start: Start, tmp_path: Path):
+    write_json(tmp_path / "data" / "plans" / "to-latin.plan.json", plan_document())
+    await put(await start(), plan_document(edits=[FORCE]))
+    assert (await (await start()).get(f"{PLANS}/to-latin")).json()["edits"] == [FORCE]
+
+
+async def test_contents_that_an_older_server_kept_are_found_by_fingerprint(start: Start, tmp_path: Path):
+    digest = make_plan().fingerprint.removeprefix("sha256:")
+    archive = tmp_path / "data" / "plans" / "by-fingerprint"
+    write_json(archive / f"{digest}.plan.json", plan_document())
+    write_json(archive / f"{'0' * 64}.plan.json", plan_document(edits=[FORCE]))
+    (archive / f"{'1' * 64}.plan.json").write_text("{")
+    client = await start()
+    assert (await client.get(f"{PLANS}/sha256:{digest}")).status_code == 200
+    assert (await client.get(f"{PLANS}/sha256:{'0' * 64}")).status_code == 404
+
+
+async def test_what_one_server_changes_another_sees_after_its_next_look(tmp_path: Path, start: Start):
+    one, other = await start(), await start()
+    await put(one, plan_document("a"))
+    await put(one, plan_document("b", edits=[FORCE]))
+    await one.delete(f"{PLANS}/b", headers=ADMIN)
+    await look(other)
+    assert [plan["name"] for plan in (await other.get(PLANS)).json()["data"]] == ["a"]
+    gone = make_plan(edits=[FORCE]).fingerprint
+    assert (await other.get(f"{PLANS}/{gone}")).status_code == 200
+
+
+async def look(client: httpx.AsyncClient) -> None:
+    """Do what the flusher does every second."""
+    transport = client._transport
+    assert isinstance(transport, httpx.ASGITransport)
+    await transport.app.state.polyglyph.refresh()

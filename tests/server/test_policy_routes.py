@@ -8,10 +8,10 @@ import httpx
 import pytest
 
 from polyglyph.contract.errors import StartupError
-from polyglyph.server.files import write_document
 from tests.server.conftest import Start
-from tests.server.fakes import ADMIN, OTHER_BINDING, plan_document
+from tests.server.fakes import ADMIN, OTHER_BINDING, plan_document, write_json
 from tests.server.test_bad_requests import check_refusal
+from tests.server.test_plan_routes import look
 
 POLICY = "/v1/steering/policy"
 RULE = {"plan": "to-latin", "strength": 0.5}
@@ -21,8 +21,8 @@ EMPTY = {"schema": "polyglyph.policy/1", "scripts": {}}
 @pytest.fixture(autouse=True)
 def plan(tmp_path: Path) -> None:
     folder = tmp_path / "data" / "plans"
-    write_document(folder / "to-latin.plan.json", plan_document())
-    write_document(folder / "foreign.plan.json", plan_document("foreign", model=OTHER_BINDING.model_dump()))
+    write_json(folder / "to-latin.plan.json", plan_document())
+    write_json(folder / "foreign.plan.json", plan_document("foreign", model=OTHER_BINDING.model_dump()))
 
 
 async def test_without_a_policy_there_is_an_empty_one(client: httpx.AsyncClient):
@@ -94,3 +94,33 @@ async def test_a_default_plan_that_cannot_be_served_stops_the_start(
     settings.setenv("POLYGLYPH_STEERING_DEFAULT", default)
     with pytest.raises(StartupError, match=default):
         await start()
+
+
+async def test_the_policy_of_an_older_server_is_taken_over_once(start: Start, tmp_path: Path):
+    file = tmp_path / "data" / "policy.json"
+    write_json(file, {"schema": "polyglyph.policy/1", "scripts": {"Cyrl": RULE}})
+    first = await start()
+    assert list((await first.get(POLICY)).json()["scripts"]) == ["Cyrl"]
+    await first.put(POLICY, json=EMPTY, headers=ADMIN)
+    assert (await (await start()).get(POLICY)).json() == EMPTY
+    assert file.exists()
+
+
+async def test_an_older_servers_policy_that_cannot_be_read_stops_the_start(start: Start, tmp_path: Path):
+    write_json(tmp_path / "data" / "policy.json", {"rules": 1})
+    with pytest.raises(StartupError, match=r"policy\.json"):
+        await start()
+
+
+async def test_a_policy_put_on_one_server_is_in_force_on_another_after_its_next_look(
+    settings: pytest.MonkeyPatch, start: Start, tmp_path: Path
+):
+    given = tmp_path / "given.json"
+    given.write_text(json.dumps({"scripts": {"Deva": RULE}}))
+    settings.setenv("POLYGLYPH_POLICY", str(given))
+    one, other = await start(), await start()
+    await look(other)
+    assert list((await other.get(POLICY)).json()["scripts"]) == ["Deva"]
+    await one.put(POLICY, json={"scripts": {"Cyrl": RULE}}, headers=ADMIN)
+    await look(other)
+    assert list((await other.get(POLICY)).json()["scripts"]) == ["Cyrl"]

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from pydantic import SecretStr
 from sqlalchemy import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
@@ -30,7 +31,7 @@ class Address:
         return str(self.file) if self.file else self.url.render_as_string(hide_password=True)
 
 
-def address_of(*, data_dir: Path, store_url: str | None) -> Address:
+def address_of(*, data_dir: Path, store_url: SecretStr | None) -> Address:
     """Give the address of a server's store.
 
     Args:
@@ -44,7 +45,7 @@ def address_of(*, data_dir: Path, store_url: str | None) -> Address:
         file = data_dir / FILE_NAME
         return Address(URL.create("sqlite+pysqlite", database=str(file)), file)
     try:
-        url = make_url(store_url)
+        url = make_url(store_url.get_secret_value())
     except (ArgumentError, ValueError) as error:
         raise StartupError(f"--store-url: no URL; expected {DRIVER}://USER:PASSWORD@HOST:PORT/DATABASE") from error
     if url.drivername not in SCHEMES:
