@@ -5,12 +5,16 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from polyglyph import bundled_plans
+from polyglyph.contract.errors import StartupError, StorageError
 from polyglyph.routing.reports import EngineReport
 from polyglyph.routing.workers import Workers
+from polyglyph.server.ledger import Ledger
 from polyglyph.server.plans import PlanRegistry
 from polyglyph.server.policies import PolicyStore
 from polyglyph.server.resolution import Resolver
 from polyglyph.server.settings import Settings
+from polyglyph.server.store.address import address_of
+from polyglyph.server.store.store import Store, open_store
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,6 +25,8 @@ class Service:
         settings: What the administrator chose.
         workers: The way to the workers.
         report: The model as loaded, and each worker's hooks.
+        store: Keeps plans, policy and sums.
+        ledger: Sums on their way to the store.
         plans: The registry.
         policies: The policy in force.
         resolver: From a `steering` field to edits.
@@ -31,23 +37,47 @@ class Service:
     settings: Settings
     workers: Workers
     report: EngineReport
+    store: Store
+    ledger: Ledger
     plans: PlanRegistry
     policies: PolicyStore
     resolver: Resolver
     engine: dict[str, Any]
     changes: asyncio.Lock = field(default_factory=asyncio.Lock)
 
+    async def refresh(self) -> None:
+        """Take over plans and the policy that other servers changed in the store.
+
+        Raises:
+            StorageError: The store cannot be read; what is known stays.
+        """
+        async with self.changes:
+            await asyncio.to_thread(self.plans.refresh)
+            await asyncio.to_thread(self.policies.refresh)
+
 
 async def start_service(settings: Settings, workers: Workers, *, engine: dict[str, Any]) -> Service:
-    """Ask the workers for their hooks and read the registry and the policy.
+    """Ask the workers for their hooks, open the store and read the registry and the policy.
 
     Raises:
         MissingHooksError: A worker lacks a hook.
-        StartupError: A setting does not fit the loaded model.
+        StartupError: A setting does not fit the loaded model, or the store cannot be used.
     """
     report = await workers.report()
-    plans = PlanRegistry(settings.data_dir / "plans", builtin_folder=bundled_plans(), loaded=report.model.binding)
-    policies = PolicyStore(kept=settings.data_dir / "policy.json", given=settings.policy)
+    store = open_store(address_of(data_dir=settings.data_dir, store_url=settings.store_url))
+    binding, folder = report.model.binding, settings.data_dir
+    try:
+        plans = PlanRegistry(store, folder=folder / "plans", builtin_folder=bundled_plans(), loaded=binding)
+        policies = PolicyStore(store, kept=folder / "policy.json", given=settings.policy)
+    except StorageError as error:
+        raise StartupError(f"the store {store} cannot be read: {error}") from error
+    ledger = Ledger(
+        store,
+        binding,
+        versions=report.versions,
+        bucket_seconds=settings.stats_bucket_seconds,
+        max_groups=settings.stats_max_groups,
+    )
     resolver = Resolver(
         report.model,
         plans=plans,
@@ -59,6 +89,8 @@ async def start_service(settings: Settings, workers: Workers, *, engine: dict[st
         settings=settings,
         workers=workers,
         report=report,
+        store=store,
+        ledger=ledger,
         plans=plans,
         policies=policies,
         resolver=resolver,
