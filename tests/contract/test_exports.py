@@ -191,6 +191,8 @@ def test_an_eplb_matrix_has_all_groups_together(tmp_path: Path):
     document = json.loads(save(source, tmp_path, "eplb").read_text())
     assert document["logical_count"] == sum(group.selected_LE for group in source.groups).tolist()
     assert document["model_fingerprint"] == source.header.model_fingerprint
+    assert document["schema"] == "polyglyph.eplb/1"
+    # With this key SGLang would take the file for a finished placement.
     assert "physical_to_logical_map" not in document
 
 

@@ -30,9 +30,10 @@ def write(snapshot: Snapshot, file: BinaryIO, *, model_layers: Sequence[int] | N
     for group in snapshot.groups:
         selected_LE += group.selected_LE
     document = {
-        "logical_count": _rows(selected_LE.tolist(), model_layers),
-        "model_layers": model_layers and list(model_layers),
         **header.model_dump(mode="json", by_alias=True),
+        "schema": "polyglyph.eplb/1",
+        "model_layers": model_layers and list(model_layers),
+        "logical_count": _rows(selected_LE.tolist(), model_layers),
     }
     file.write(json.dumps(document).encode())
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pyarrow as pa
 from safetensors import SafetensorError
 
-from polyglyph.contract.errors import InvalidStatsError
+from polyglyph.contract.errors import InvalidStatsError, RequestError
 from polyglyph.contract.exports import arrow, csv, json, npz, parquet, safetensors
 from polyglyph.contract.exports.checks import check_stats
 from polyglyph.contract.exports.limits import MAX_CELLS
@@ -59,7 +59,7 @@ def naming(name: str) -> Iterator[None]:
     """Turn what goes wrong into one error that names the file."""
     try:
         yield
-    except InvalidStatsError as error:
+    except RequestError as error:
         raise InvalidStatsError(f"{name}: {error}") from error
     except OSError as error:
         raise InvalidStatsError(f"{name}: cannot be read: {error.strerror or error}") from error
