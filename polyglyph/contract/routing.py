@@ -8,7 +8,7 @@ from pydantic import Field, ValidationError
 
 from polyglyph.contract.base import Document, as_request_error
 from polyglyph.contract.errors import RequestError
-from polyglyph.contract.plan import PHASES, PhaseSet
+from polyglyph.contract.plan import PHASES, Phase, PhaseSet
 
 if TYPE_CHECKING:
     import numpy as np
@@ -20,16 +20,27 @@ class RoutingRequest(Document):
     """A request's `routing` field.
 
     Args of note:
-        return_: What to give back; `summary` are the request's own sums.
-        weights: Give sums of routing weights beside the counts.
+        return_: What to give back; `summary` are the request's own sums, `tokens` its routing token by token.
+        weights: Give sums of routing weights, and each token's weights, beside the experts.
         layers: MoE layers to give, all when absent.
         tag: Label that groups this request's tokens in the stats.
+        runner_up: Give each token's next k experts too.
+        probabilities: Give each token's router scores of all experts too, as they were before any edit.
+        format: How `tokens` come: ours, or as vLLM's own `routed_experts` of each choice.
     """
 
-    return_: Annotated[tuple[Literal["summary"], ...], Field(alias="return", strict=False)] = ()
+    return_: Annotated[tuple[Literal["summary", "tokens"], ...], Field(alias="return", strict=False)] = ()
     weights: bool = False
     layers: Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1, strict=False)] | None = None
     tag: str = Field(default="", pattern=TAG_PATTERN)
+    runner_up: bool = False
+    probabilities: bool = False
+    format: Literal["polyglyph", "vllm"] = "polyglyph"
+
+    @property
+    def wants_tokens(self) -> bool:
+        """Whether the request is to be traced."""
+        return "tokens" in self.return_
 
 
 def parse_routing(value: Any, *, num_layers: int, root: str = "routing") -> RoutingRequest:
@@ -48,12 +59,36 @@ def parse_routing(value: Any, *, num_layers: int, root: str = "routing") -> Rout
                 f"{root}.layers[{index}]: the model has MoE layers 0 to {num_layers - 1}, got {layer}",
                 param=f"{root}.layers[{index}]",
             )
+    _refuse_without_effect(request, root=root)
+    return request
+
+
+def _refuse_without_effect(request: RoutingRequest, *, root: str) -> None:
+    """An option that would change nothing is an error."""
     if not request.return_ and (request.weights or request.layers is not None):
         raise RequestError(
             f"{root}.return: 'weights' and 'layers' shape what is returned; name it, as in \"return\": [\"summary\"]",
             param=f"{root}.return",
         )
-    return request
+    options = {
+        "runner_up": request.runner_up,
+        "probabilities": request.probabilities,
+        "format": request.format != "polyglyph",
+    }
+    for name, is_set in options.items():
+        if is_set and not request.wants_tokens:
+            raise RequestError(
+                f'{root}.{name}: shapes the tokens that are returned; ask for them: "return": ["tokens"]',
+                param=f"{root}.{name}",
+            )
+    if request.format == "vllm":
+        for name in ("weights", "layers", "runner_up", "probabilities"):
+            if getattr(request, name) and not (name in {"weights", "layers"} and "summary" in request.return_):
+                raise RequestError(
+                    f"{root}.{name}: vLLM's format holds the expert ids of all layers and nothing else; leave "
+                    f"'{name}' out, or leave 'format' out",
+                    param=f"{root}.{name}",
+                )
 
 
 class ArrayDocument(Document):
@@ -101,8 +136,44 @@ class RoutingSummary(Document):
     weight_sum: ArrayDocument | None = None
 
 
+class RoutingTokens(Document):
+    """One sequence, token by token: n tokens that went through the model, the last sampled one excluded.
+
+    Args of note:
+        layers: MoE layers of the arrays' second axis.
+        ids: uint8 or uint16 [n, layers, k], selected experts; the dtype's largest value where nothing was computed.
+        weights: float16 [n, layers, k], routing weights.
+        runner_up: As `ids`, the experts that would have come next.
+        probabilities: float16 [n, layers, experts], the routers' scores before any edit.
+        scripts: ISO 15924 code of each token.
+        computed: False for tokens served from the prefix cache.
+        steered: Whether edits were in force.
+    """
+
+    num_tokens: int
+    layers: Annotated[tuple[int, ...], Field(strict=False)]
+    ids: ArrayDocument
+    weights: ArrayDocument | None = None
+    runner_up: ArrayDocument | None = None
+    probabilities: ArrayDocument | None = None
+    token_ids: Annotated[tuple[int, ...], Field(strict=False)]
+    scripts: Annotated[tuple[str, ...], Field(strict=False)]
+    phases: Annotated[tuple[Phase, ...], Field(strict=False)]
+    computed: Annotated[tuple[bool, ...], Field(strict=False)]
+    steered: Annotated[tuple[bool, ...], Field(strict=False)]
+
+
 class RoutingEcho(Document):
-    """The `routing` field of a response."""
+    """The `routing` field of a response.
+
+    Args of note:
+        tokens: The request's one sequence.
+        sequences: In place of `tokens` when there are several (choices times prompts), in the order of the choices.
+        routed_experts: vLLM's encoding of each sequence, where the response has no choices to carry it.
+    """
 
     summary: RoutingSummary | None = None
+    tokens: RoutingTokens | None = None
+    sequences: Annotated[tuple[RoutingTokens, ...], Field(strict=False)] | None = None
+    routed_experts: Annotated[tuple[str, ...], Field(strict=False)] | None = None
     tag: str | None = None

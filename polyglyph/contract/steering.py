@@ -11,6 +11,8 @@ from polyglyph.contract.plan import PHASES, EditList, Phase, PhaseSet
 
 PAYLOAD_KEY = "polyglyph"
 """Key of the payload in `SamplingParams.extra_args`; callers may not set it over HTTP."""
+ORIGIN_KEY = "polyglyph_origin"
+"""Key of what tells one sequence of a request from another there: request id and number of the sequence."""
 
 Strength = Annotated[float, Field(ge=-MAX_STRENGTH, le=MAX_STRENGTH)]
 
@@ -60,6 +62,18 @@ def parse_steering(value: Any, *, root: str = "steering") -> SteeringField:
     )
 
 
+class TraceOptions(Document):
+    """What the workers keep of every token of a traced request, beside its experts and their weights.
+
+    Args of note:
+        runner_up: The next k experts by the router's own scores.
+        probabilities: The router's own scores of all experts, before any edit.
+    """
+
+    runner_up: bool = False
+    probabilities: bool = False
+
+
 class SteeringPayload(Document):
     """What travels with one request to the workers: the edits by content, never by name.
 
@@ -69,6 +83,10 @@ class SteeringPayload(Document):
         fingerprint: Fingerprint of the effective plan, or empty.
         script: Request script (ISO 15924, `Zyyy` for none).
         wants_summary: Keep this request's own sums for its response.
+        trace: Keep this request's routing token by token; None when it did not ask.
+        recomputes_prefix: Compute the prompt anew even where the prefix cache holds it, so that no row is missing.
+        request_id: The engine request's id as its caller knows it.
+        sequence: Which of the HTTP request's sequences (prompts times choices) this is.
     """
 
     version: Literal[1] = 1
@@ -80,6 +98,15 @@ class SteeringPayload(Document):
     script: str = Field(default="Zyyy", pattern=r"^[A-Z][a-z]{3}$")
     tag: str = Field(default="", max_length=64)
     wants_summary: bool = False
+    trace: TraceOptions | None = None
+    recomputes_prefix: bool = False
+    request_id: str = ""
+    sequence: int = 0
+
+    @property
+    def wants_receipt(self) -> bool:
+        """Whether the front end will ask what was done for this request."""
+        return self.is_steered or self.wants_summary or self.trace is not None
 
     @property
     def is_steered(self) -> bool:

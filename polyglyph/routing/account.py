@@ -17,14 +17,14 @@ class Account:
     """Persistent tensors beside `kernels.annotate.RequestRows`.
 
     Attributes:
-        groups_P3: int64, stats row by phase.
+        group_P: int64, slot of the stats' group.
         summaries_P3: int64, row of the summary sums by phase, or `NO_SUMMARY`.
         high_water_P: int32, positions below it were counted already (preemption computes them again).
         steered_P: int64, tokens computed with edits in force.
         changed_P: int64, (token, layer) selections that steering changed.
     """
 
-    groups_P3: Tensor
+    group_P: Tensor
     summaries_P3: Tensor
     high_water_P: Tensor
     steered_P: Tensor
@@ -34,22 +34,22 @@ class Account:
     def allocate(cls, num_rows: int, *, device: torch.device) -> "Account":
         """Make empty rows."""
         return cls(
-            groups_P3=torch.zeros(num_rows, len(PHASES), dtype=torch.int64, device=device),
+            group_P=torch.zeros(num_rows, dtype=torch.int64, device=device),
             summaries_P3=torch.zeros(num_rows, len(PHASES), dtype=torch.int64, device=device),
             high_water_P=torch.zeros(num_rows, dtype=torch.int32, device=device),
             steered_P=torch.zeros(num_rows, dtype=torch.int64, device=device),
             changed_P=torch.zeros(num_rows, dtype=torch.int64, device=device),
         )
 
-    def open(self, row: int, *, groups: range, summaries: range | None) -> None:
+    def open(self, row: int, *, group: int, summaries: range | None) -> None:
         """Start a row for a new request.
 
         Args:
             row: The request's row.
-            groups: Its stats rows by phase.
+            group: Slot of its group in the stats.
             summaries: Its rows of the summary sums by phase, or None.
         """
-        self.groups_P3[row] = torch.tensor(groups)
+        self.group_P[row] = group
         self.summaries_P3[row] = torch.tensor(summaries) if summaries is not None else NO_SUMMARY
         self.high_water_P[row] = 0
         self.steered_P[row] = 0
@@ -57,7 +57,7 @@ class Account:
 
     def grown(self, num_rows: int) -> "Account":
         """Give a larger one with the same first rows."""
-        fresh = Account.allocate(num_rows, device=self.groups_P3.device)
+        fresh = Account.allocate(num_rows, device=self.group_P.device)
         for name, tensor in vars(self).items():
             getattr(fresh, name)[: tensor.shape[0]] = tensor
         return fresh

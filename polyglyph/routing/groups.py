@@ -1,55 +1,57 @@
-"""The stats groups: (request script, plan, tag), each with one device row per phase; bounded, with an overflow."""
+"""What requests are summed under, and the numbers by which the device knows these groups."""
 
+from collections import Counter
 from typing import NamedTuple
 
-from polyglyph.contract.plan import PHASES
 
-
-class GroupKey(NamedTuple):
-    """What a request's tokens are summed under, beside their phase."""
+class RequestGroup(NamedTuple):
+    """What the requests of one group have in common: request script, plan fingerprint and tag."""
 
     script: str
     plan: str
     tag: str
 
 
-OVERFLOW = GroupKey("Zzzz", "", "overflow")
 RESERVED_FOR_SCRIPTS = 64
-"""Keys that plans and tags, of which there may be any number, cannot take from plain traffic in another script."""
+"""Slots that plans and tags, of which there may be any number, cannot take from plain traffic in another script."""
 
 
-class GroupTable:
-    """Gives each key a base row; when all are taken, further keys share the overflow's.
+class GroupSlots:
+    """Gives each group a number for as long as a request of it runs or the interval lasts that it ran in.
 
     Args:
-        capacity: Number of keys, the overflow not counted; more than `RESERVED_FOR_SCRIPTS`.
+        capacity: Number of groups, the overflow not counted; more than `RESERVED_FOR_SCRIPTS`.
     """
 
     def __init__(self, capacity: int) -> None:
-        self._capacity = capacity
-        self._base_of: dict[GroupKey, int] = {}
+        assert capacity > RESERVED_FOR_SCRIPTS
+        self.overflow = capacity
+        self._slot_of: dict[RequestGroup, int] = {}
+        self._free = list(range(capacity - 1, -1, -1))
+        self._num_live: Counter[int] = Counter()
 
-    @property
-    def num_rows(self) -> int:
-        """Device rows: one per key and phase, the overflow's included."""
-        return (self._capacity + 1) * len(PHASES)
+    def open(self, group: RequestGroup) -> int:
+        """Give a request its group's slot; the overflow's when none is free."""
+        slot = self._slot_of.get(group)
+        if slot is None:
+            is_plain = not (group.plan or group.tag)
+            if len(self._free) <= (0 if is_plain else RESERVED_FOR_SCRIPTS):
+                return self.overflow
+            slot = self._slot_of[group] = self._free.pop()
+        self._num_live[slot] += 1
+        return slot
 
-    @property
-    def overflow_base(self) -> int:
-        """First row of the overflow group."""
-        return self._capacity * len(PHASES)
+    def close(self, slot: int) -> None:
+        """Take note that a request of the slot has ended."""
+        if slot != self.overflow:
+            self._num_live[slot] -= 1
 
-    def base_of(self, key: GroupKey) -> int:
-        """Give the key's first row; the row of phase p is this plus p."""
-        known = self._base_of.get(key)
-        if known is not None:
-            return known
-        is_plain = not (key.plan or key.tag)
-        if len(self._base_of) >= self._capacity - (0 if is_plain else RESERVED_FOR_SCRIPTS):
-            return self.overflow_base
-        base = self._base_of[key] = len(self._base_of) * len(PHASES)
-        return base
-
-    def keys(self) -> dict[GroupKey, int]:
-        """Give every known key with its first row."""
-        return dict(self._base_of)
+    def end_interval(self) -> dict[int, RequestGroup]:
+        """Give the groups of the interval that ends, by slot; those without a running request are forgotten."""
+        ended = {slot: group for group, slot in self._slot_of.items()}
+        for slot, group in ended.items():
+            if not self._num_live[slot]:
+                del self._slot_of[group]
+                del self._num_live[slot]
+                self._free.append(slot)
+        return ended

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from polyglyph.contract.model import RouterDescription
 from polyglyph.kernels.annotate import TokenNotes
-from polyglyph.kernels.steer_route import LayerEdits, SelectionRule, steer_route
+from polyglyph.kernels.steer_route import LayerEdits, SelectionRule, router_scores, runner_up, steer_route
 from polyglyph.routing.edit_table import EditTable
 
 
@@ -24,6 +24,43 @@ class RoutedLayer:
     edits: LayerEdits
 
 
+@dataclass(frozen=True, eq=False)
+class StepLog:
+    """What the routers of the last step's n tokens did.
+
+    Attributes:
+        ids_LTK: int32 selected experts; -1 past a layer's k.
+        weights_LTK: float32 routing weights.
+        changed_LT: bool, selections that steering changed.
+        runner_up_LTK: int32, the experts that would have come next; None unless the step asked for scores.
+        scores_LTE: float16, the routers' own scores before any edit; None unless the step asked for scores.
+    """
+
+    ids_LTK: Tensor
+    weights_LTK: Tensor
+    changed_LT: Tensor
+    runner_up_LTK: Tensor | None = None
+    scores_LTE: Tensor | None = None
+
+
+class ScoreLog:
+    """Persistent tensors for scores and runners-up, which few requests ask for and which are large."""
+
+    def __init__(
+        self, num_layers: int, max_num_tokens: int, num_experts: int, top_k: int, device: torch.device
+    ) -> None:
+        shape = (num_layers, max_num_tokens)
+        self.runner_up_LTK = torch.full((*shape, top_k), -1, dtype=torch.int32, device=device)
+        self.scores_LTE = torch.zeros((*shape, num_experts), dtype=torch.float16, device=device)
+
+    def write(self, layer: int, logits: Tensor, ids: Tensor, rule: SelectionRule) -> None:
+        """Log one layer."""
+        num_tokens, top_k = ids.shape
+        self.runner_up_LTK[layer, :num_tokens, :top_k] = runner_up(logits, ids, rule)
+        if rule.scoring != "custom":
+            self.scores_LTE[layer, :num_tokens, : logits.shape[1]] = router_scores(logits, rule)
+
+
 class RoutedLayers:
     """All MoE layers of the model on this worker.
 
@@ -32,6 +69,7 @@ class RoutedLayers:
         num_slots: S.
         max_num_tokens: T, padding included.
         device: Where the model runs.
+        logs_scores: Log scores in every step, so that a captured graph does; a CPU logs them in steps that ask.
     """
 
     def __init__(
@@ -41,6 +79,7 @@ class RoutedLayers:
         num_slots: int,
         max_num_tokens: int,
         device: torch.device,
+        logs_scores: bool = False,
     ) -> None:
         self.device = device
         self.num_layers = len(routers)
@@ -56,15 +95,26 @@ class RoutedLayers:
         self._ids = torch.full(shape, -1, dtype=torch.int32, device=device)
         self._weights = torch.zeros(shape, dtype=torch.float32, device=device)
         self._changed = torch.zeros(shape[:2], dtype=torch.bool, device=device)
+        self._score_sizes = (self.num_layers, max_num_tokens, self.num_experts, self.top_k, device)
+        self._score_log = ScoreLog(*self._score_sizes) if logs_scores else None
         self._on_host = device.type == "cpu"
         self._is_steered = False
         self._is_logged = True
+        self._is_scored = False
         self._has_notes = False
 
-    def set_step(self, *, is_steered: bool, is_logged: bool) -> None:
+    @property
+    def can_log_scores(self) -> bool:
+        """Whether requests may ask for scores and runners-up."""
+        return self._on_host or self._score_log is not None
+
+    def set_step(self, *, is_steered: bool, is_logged: bool, is_scored: bool = False) -> None:
         """Say what the next forward pass needs; only a CPU may skip the rest, a captured graph always does all."""
         self._is_steered = is_steered
         self._is_logged = is_logged
+        self._is_scored = is_scored
+        if is_scored and self._score_log is None:
+            self._score_log = ScoreLog(*self._score_sizes)
 
     def mark_notes(self) -> None:
         """Say that the notes are about to be written."""
@@ -107,11 +157,17 @@ class RoutedLayers:
             )
         if self._is_logged or not self._on_host:
             self._write_log(layer, weights, ids, changed)
+        if self._score_log is not None and (self._is_scored or not self._on_host):
+            self._score_log.write(layer, logits, ids, self.layers[layer].rule)
         return weights, ids
 
-    def log(self, num_tokens: int) -> tuple[Tensor, Tensor, Tensor]:
-        """Give the last step's ids and weights [L, n, K] and changed selections [L, n]; ids are -1 past a layer's k."""
-        return self._ids[:, :num_tokens], self._weights[:, :num_tokens], self._changed[:, :num_tokens]
+    def log(self, num_tokens: int) -> StepLog:
+        """Give what was logged of the last step's first tokens."""
+        ids, weights, changed = (log[:, :num_tokens] for log in (self._ids, self._weights, self._changed))
+        if self._score_log is None or not self._is_scored:
+            return StepLog(ids, weights, changed)
+        scores = self._score_log
+        return StepLog(ids, weights, changed, scores.runner_up_LTK[:, :num_tokens], scores.scores_LTE[:, :num_tokens])
 
     def has_run(self, layer: int) -> bool:
         """Whether this layer's hook was executed since the worker started."""

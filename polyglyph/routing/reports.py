@@ -41,11 +41,21 @@ class WorkerReport:
 
 @dataclass(frozen=True)
 class EngineReport:
-    """What all workers say together: the model as loaded, and each worker's hooks."""
+    """What all workers say together: the model as loaded, and each worker's hooks.
+
+    Attributes:
+        model: The routers.
+        workers: Each worker's hooks.
+        versions: Releases that numbers depend on.
+        num_hidden_layers: Layers of the model, those without a router included.
+        can_log_scores: Requests may ask for router scores and runners-up.
+    """
 
     model: ModelDescription
     workers: tuple[WorkerReport, ...]
     versions: dict[str, str]
+    num_hidden_layers: int = 0
+    can_log_scores: bool = False
 
 
 def merge_reports(answers: Sequence[dict[str, Any]], *, is_strict: bool = True) -> EngineReport:
@@ -78,7 +88,13 @@ def merge_reports(answers: Sequence[dict[str, Any]], *, is_strict: bool = True) 
         for answer in answers
     )
     model = ModelDescription.model_validate_json(json.dumps(answers[0]["model"]))
-    return EngineReport(model=model, workers=workers, versions=versions())
+    return EngineReport(
+        model=model,
+        workers=workers,
+        versions=versions(),
+        num_hidden_layers=answers[0].get("num_hidden_layers", 0),
+        can_log_scores=answers[0].get("can_log_scores", False),
+    )
 
 
 def _problems(answer: dict[str, Any]) -> list[str]:

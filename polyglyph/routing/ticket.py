@@ -17,6 +17,18 @@ class Ticket:
 
     payload: SteeringPayload
     num_engine_requests: int = 0
+    num_sequences: int = 0
+
+    def take_up(self, num_choices: int) -> int:
+        """Count an engine request; gives the number of its first sequence.
+
+        Args:
+            num_choices: Sequences that the engine makes of it.
+        """
+        first = self.num_sequences
+        self.num_engine_requests += 1
+        self.num_sequences += num_choices
+        return first
 
 
 CURRENT_TICKET: ContextVar[Ticket | None] = ContextVar("polyglyph_ticket", default=None)

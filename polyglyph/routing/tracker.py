@@ -5,9 +5,8 @@ Letters: P request rows, T tokens of a step, R requests of a step, L MoE layers,
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -15,19 +14,13 @@ from polyglyph.contract.plan import PHASES
 from polyglyph.contract.steering import SteeringPayload
 from polyglyph.kernels.annotate import MarkerAutomaton, RequestRows, annotate, seed_ring
 from polyglyph.kernels.annotate.rows import NEUTRAL_ROW
-from polyglyph.routing.account import Account
+from polyglyph.kernels.label_scripts import LabelTable
 from polyglyph.routing.edit_table import UNSTEERED, compile_row
-from polyglyph.routing.groups import GroupKey, GroupTable
 from polyglyph.routing.layers import RoutedLayers
 from polyglyph.routing.receipts import ReceiptBook, WorkerReceipt
+from polyglyph.routing.recorder import Recorder, RecorderOptions, Step
 from polyglyph.routing.requests import RequestRecord
 from polyglyph.routing.slots import SlotPool
-from polyglyph.routing.summaries import Summaries
-from polyglyph.routing.sums import Sums
-
-NUM_GROUPS = 256
-"""Stats groups (script, plan, tag) kept apart; further ones share the overflow group."""
-NO_SCRIPT = "Zyyy"
 
 
 @dataclass(frozen=True)
@@ -49,9 +42,9 @@ class RequestTracker:
     Args:
         layers: The hooked layers and their persistent tensors.
         automaton: Finds the reasoning block.
+        labels: Script labels of the vocabulary.
         limits: Sizes of the engine.
-        keeps_stats: Sum every token's selections.
-        counts: This worker counts; the others of a tensor-parallel group see the same tokens and only steer.
+        options: What is recorded.
     """
 
     def __init__(
@@ -59,29 +52,25 @@ class RequestTracker:
         layers: RoutedLayers,
         *,
         automaton: MarkerAutomaton,
+        labels: LabelTable,
         limits: TrackerLimits,
-        keeps_stats: bool,
-        counts: bool,
+        options: RecorderOptions,
     ) -> None:
         device = layers.device
         self.layers = layers
-        self.keeps_stats = keeps_stats
-        self.since = datetime.now(UTC)
-        self._counts = counts
         self._limits = limits
         self._host_automaton = automaton
         self._automaton = automaton.to(device)
         self._records: dict[str, RequestRecord] = {}
         self._slots = SlotPool(layers.table.num_slots)
-        self._groups = GroupTable(NUM_GROUPS)
-        self._sums = Sums(self._groups.num_rows, layers.num_layers, layers.num_experts, device)
         self._receipts = ReceiptBook()
-        self._summaries = Summaries(limits.max_num_reqs, layers.num_layers, layers.num_experts, device)
-        self._step: list[RequestRecord] = []
+        self._step: Step | None = None
         num_rows = limits.max_num_reqs + 1
         self._rows = RequestRows.allocate(num_rows, ring_width=limits.ring_width, device=device)
-        self._account = Account.allocate(num_rows, device=device)
         self._free_rows = list(range(num_rows - 1, NEUTRAL_ROW, -1))
+        self._recorder = Recorder(
+            layers, options=options, labels=labels, num_rows=num_rows, max_num_reqs=limits.max_num_reqs
+        )
 
     # Requests
 
@@ -108,9 +97,12 @@ class RequestTracker:
         record = self._records.get(req_id)
         if record is None:
             start_state = self._host_automaton.run(prompt_token_ids) if prompt_token_ids is not None else 0
-            record = RequestRecord(payload, self._take_row(), prompt_len, start_state)
+            record = RequestRecord(req_id, payload, self._take_row(), prompt_len, start_state)
             self._records[req_id] = record
-            self._open_account(record)
+            self._open_row(record)
+            self._recorder.open(record, prompt_token_ids, num_computed)
+        self._recorder.resume(record, known_token_ids, num_computed)
+        record.is_known = True
         self._acquire_slot(record)
         if num_computed > prompt_len:
             assert known_token_ids is not None
@@ -131,11 +123,10 @@ class RequestTracker:
             record = self._records.pop(req_id, None)
             if record is None:
                 continue
-            if record.wants_receipt and record.payload is not None:
-                self._receipts.add(record.payload.key, self._read_receipt(record))
+            receipt = self._recorder.close(record)
+            if receipt is not None and record.payload is not None:
+                self._receipts.add(record.payload.key, receipt)
             self._release_slot(record)
-            if record.summary_rows is not None:
-                self._summaries.give_back(record.summary_rows)
             self._free_rows.append(record.row)
 
     # Steps
@@ -143,7 +134,7 @@ class RequestTracker:
     @property
     def counts_step(self) -> bool:
         """Whether the step that has begun will be added up; if not, `end_step` need not be prepared."""
-        return bool(self._step)
+        return self._step is not None
 
     def begin_step(
         self,
@@ -153,6 +144,7 @@ class RequestTracker:
         start_position_R: Tensor,
         input_ids_T: Tensor,
         num_tokens: int,
+        lengths: Sequence[int],
     ) -> None:
         """Note slot, phase and row of every token of the step, before the forward pass.
 
@@ -162,24 +154,35 @@ class RequestTracker:
             start_position_R: Position of each request's first token.
             input_ids_T: Token ids on the device, the last sampled ones included.
             num_tokens: Tokens of the step, padding not counted.
+            lengths: Tokens of each request, on the host.
         """
-        step = [self._records[req_id] for req_id in req_ids]
-        is_steered = any(record.slot_key is not None for record in step)
-        is_logged = self._counts and (self.keeps_stats or any(record.wants_receipt for record in step))
-        self.layers.set_step(is_steered=is_steered, is_logged=is_logged)
-        self._step = step if is_logged else []
+        records = [self._records[req_id] for req_id in req_ids]
+        is_steered = any(record.slot_key is not None for record in records)
+        is_logged = self._recorder.wants(records)
+        is_scored = is_logged and self._recorder.wants_scores(records)
+        self.layers.set_step(is_steered=is_steered, is_logged=is_logged, is_scored=is_scored)
+        self._step = None
         if not (is_steered or is_logged):
             # Nobody asks anything of these tokens: no slot, no phase, no sum.
             self.layers.clear_notes()
             return
-        self._row_R = self._to_device([record.row for record in step], torch.int32)
-        self._start_R = start_position_R.to(torch.int32)
-        self._num_tokens = num_tokens
+        row_R = self._to_device([record.row for record in records], torch.int32)
+        start_R = start_position_R.to(torch.int32)
+        if is_logged:
+            self._step = Step(
+                records=records,
+                lengths=lengths,
+                row_R=row_R,
+                query_start_R1=query_start_R1,
+                start_R=start_R,
+                input_ids_T=input_ids_T,
+                num_tokens=num_tokens,
+            )
         self.layers.mark_notes()
         annotate(
-            row_R=self._row_R,
+            row_R=row_R,
             query_start_R1=query_start_R1,
-            start_position_R=self._start_R,
+            start_position_R=start_R,
             input_ids_T=input_ids_T,
             num_tokens=num_tokens,
             rows=self._rows,
@@ -189,7 +192,7 @@ class RequestTracker:
 
     def begin_dummy_step(self) -> None:
         """Make the next forward pass neutral: every token unsteered, nothing counted; the hooks still run."""
-        self._step = []
+        self._step = None
         self.layers.clear_notes()
         self.layers.set_step(is_steered=False, is_logged=True)
 
@@ -199,23 +202,9 @@ class RequestTracker:
         Args:
             num_valid_R: Tokens of each request that stay: its chunk without the rejected drafts.
         """
-        if not self.counts_step:
-            return
-        step, self._step = self._step, []
-        wants_receipt = any(record.wants_receipt for record in step)
-        num_tokens, notes = self._num_tokens, self.layers.notes
-        row_T = notes.row_T[:num_tokens].long()
-        position_T = notes.position_T[:num_tokens]
-        phase_T = notes.phase_T[:num_tokens].long()
-        counts_T = self._account.take_new(self._row_R.long(), self._start_R, num_valid_R, row_T, position_T)
-        ids_LTK, weights_LTK, changed_LT = self.layers.log(num_tokens)
-        if self.keeps_stats:
-            group_T = torch.where(counts_T, self._account.groups_P3[row_T, phase_T], self._sums.trash)
-            self._sums.add(group_T, ids_LTK, weights_LTK)
-        if wants_receipt:
-            steered_T = counts_T & (notes.slot_T[:num_tokens] != UNSTEERED)
-            self._account.add_steered(row_T, steered_T, changed_LT)
-            self._summaries.add(self._account.summaries_P3[row_T, phase_T], counts_T, ids_LTK, weights_LTK)
+        step, self._step = self._step, None
+        if step is not None:
+            self._recorder.add(step, num_valid_R)
 
     # What the front end reads
 
@@ -233,31 +222,26 @@ class RequestTracker:
             receipt = self._receipts.take(key)
             for record in live.get(key, ()):
                 receipt = receipt or WorkerReceipt()
-                receipt.add(self._read_receipt(record))
+                receipt.add(self._recorder.read(record))
                 # Its end must not be counted again when the worker hears of it.
-                record.payload = None
+                record.is_answered = True
             if receipt is not None:
                 taken[key] = receipt
         return taken
 
-    def read_stats(self) -> dict[str, object]:
-        """Give all groups with tokens: keys with their first rows, and the rows' sums as bytes."""
-        bases = self._groups.keys()
-        rows = [base + phase for base in bases.values() for phase in range(len(PHASES))]
-        rows += [self._groups.overflow_base + phase for phase in range(len(PHASES))]
-        index = torch.tensor(rows, device=self._sums.tokens_G.device)
-        return {
-            "keys": [list(key) for key in bases],
-            "tokens": self._sums.tokens_G[index].cpu().numpy().tobytes(),
-            "selected": self._sums.selected_GLE[index].cpu().numpy().tobytes(),
-            "weight_sum": self._sums.weight_sum_GLE[index].cpu().numpy().tobytes(),
-            "since": self.since.isoformat(),
-        }
+    def drain_stats(self, acknowledged: int) -> dict[str, Any]:
+        """End the running interval of the stats and give its sums; see `StatsRecorder.drain`."""
+        assert self._recorder.stats is not None
+        return self._recorder.stats.drain(acknowledged)
 
-    def reset_stats(self) -> None:
-        """Set all groups to zero."""
-        self._sums.clear()
-        self.since = datetime.now(UTC)
+    def drain_traces(self, acknowledged: int) -> dict[str, Any]:
+        """Give finished requests' traces, where all are kept; see `FinishedTraces.drain`."""
+        return self._recorder.finished_traces.drain(acknowledged)
+
+    def clear_stats(self) -> None:
+        """Drop what was counted so far."""
+        if self._recorder.stats is not None:
+            self._recorder.stats.clear()
 
     # Helpers
 
@@ -268,27 +252,18 @@ class RequestTracker:
 
     def _grow(self) -> None:
         """Double the rows: preempted requests keep theirs, so there can be more of them than fit one step."""
-        old = self._account.groups_P3.shape[0]
+        old = self._rows.prompt_len_P.shape[0]
         fresh = RequestRows.allocate(2 * old, ring_width=self._limits.ring_width, device=self.layers.device)
         for name in ("prompt_len_P", "start_state_P", "ring_PW", "slots_P3"):
             getattr(fresh, name)[:old] = getattr(self._rows, name)
         self._rows = fresh
-        self._account = self._account.grown(2 * old)
+        self._recorder.grow(2 * old)
         self._free_rows.extend(range(2 * old - 1, old - 1, -1))
 
-    def _open_account(self, record: RequestRecord) -> None:
-        row, payload = record.row, record.payload
-        self._rows.prompt_len_P[row] = record.prompt_len
-        self._rows.start_state_P[row] = record.start_state
-        self._rows.slots_P3[row] = UNSTEERED
-        if payload is None:
-            key = GroupKey(NO_SCRIPT, "", "")
-        else:
-            key = GroupKey(payload.script, payload.fingerprint if payload.is_steered else "", payload.tag)
-            if payload.wants_summary and self._counts:
-                record.summary_rows = self._summaries.take()
-        base = self._groups.base_of(key)
-        self._account.open(row, groups=range(base, base + len(PHASES)), summaries=record.summary_rows)
+    def _open_row(self, record: RequestRecord) -> None:
+        self._rows.prompt_len_P[record.row] = record.prompt_len
+        self._rows.start_state_P[record.row] = record.start_state
+        self._rows.slots_P3[record.row] = UNSTEERED
 
     def _acquire_slot(self, record: RequestRecord) -> None:
         payload = record.payload
@@ -316,23 +291,7 @@ class RequestTracker:
             record.slot_key = None
             self._rows.slots_P3[record.row] = UNSTEERED
 
-    def _read_receipt(self, record: RequestRecord) -> WorkerReceipt:
-        receipt = WorkerReceipt(
-            tokens_steered=int(self._account.steered_P[record.row]),
-            selections_changed=int(self._account.changed_P[record.row]),
-        )
-        if record.summary_rows is not None:
-            tokens, selected, weight_sum = self._summaries.read(record.summary_rows)
-            receipt.num_tokens, receipt.selected = _to_numpy(tokens), _to_numpy(selected)
-            receipt.weight_sum = _to_numpy(weight_sum)
-        return receipt
-
     def _to_device(self, values: Sequence[int], dtype: torch.dtype) -> Tensor:
         # A fresh tensor each step: under async scheduling the last step's copy may still be on its way.
         pinned = self.layers.device.type == "cuda"
         return torch.tensor(values, dtype=dtype, pin_memory=pinned).to(self.layers.device, non_blocking=True)
-
-
-def _to_numpy(tensor: Tensor) -> np.ndarray:
-    array: np.ndarray = tensor.cpu().numpy().copy()
-    return array

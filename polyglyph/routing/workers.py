@@ -1,11 +1,14 @@
-"""The front end's way to the workers: what is hooked, receipts of finished requests, and the sums."""
+"""The front end's way to the workers: what is hooked, receipts of finished requests, sums and traces."""
 
 import asyncio
 from typing import Any, Protocol
 
-from polyglyph.contract.stats import Stats
+from polyglyph.contract.sums import GroupSums
 from polyglyph.routing.reports import EngineReport, merge_reports
-from polyglyph.routing.wire import Receipt, decode_stats, merge_receipts
+from polyglyph.routing.wire import DrainedTrace, Receipt, decode_drain, decode_finished, merge_receipts
+
+COPY_POLL_S = 0.005
+"""How long a copy from the device is left alone before it is asked for again."""
 
 
 class EngineClient(Protocol):
@@ -29,6 +32,8 @@ class Workers:
         self._report: EngineReport | None = None
         self._waiting: dict[str, asyncio.Future[Receipt | None]] = {}
         self._fetching: asyncio.Task[None] | None = None
+        self._stats_serial = 0
+        self._traces_serial = 0
 
     async def report(self) -> EngineReport:
         """Ask every worker for its hooks.
@@ -54,14 +59,27 @@ class Workers:
             self._fetching = asyncio.create_task(self._fetch_receipts())
         return await future
 
-    async def read_stats(self) -> Stats:
-        """Read the sums since the last reset; nothing is reset."""
+    async def drain_stats(self) -> tuple[GroupSums, ...]:
+        """Take the sums since the last drain; each is given once, whatever fails on the way."""
         report = self._report or await self.report()
-        return decode_stats((await self._ask("polyglyph_read_stats"))[0], report)
+        while True:
+            wire = (await self._ask("polyglyph_drain_stats", (self._stats_serial,)))[0]
+            drained = decode_drain(wire, report.model)
+            if drained.groups is not None:
+                self._stats_serial = drained.serial
+                return drained.groups
+            await asyncio.sleep(COPY_POLL_S)
 
-    async def reset_stats(self) -> None:
-        """Set all sums to zero, between two steps of the engine."""
-        await self._ask("polyglyph_reset_stats")
+    async def drain_traces(self) -> tuple[DrainedTrace, ...]:
+        """Take the traces of requests that finished since the last drain, where the server keeps all."""
+        report = self._report or await self.report()
+        traces: list[DrainedTrace] = []
+        has_more = True
+        while has_more:
+            wire = (await self._ask("polyglyph_drain_traces", (self._traces_serial,)))[0]
+            self._traces_serial, has_more = wire["serial"], wire["has_more"]
+            traces += [decode_finished(trace, report.model) for trace in wire["traces"]]
+        return tuple(traces)
 
     async def _fetch_receipts(self) -> None:
         while self._waiting:

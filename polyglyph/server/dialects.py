@@ -24,6 +24,7 @@ class Dialect:
         precedes_engine: Whether a stream's event is sent before the engine saw the request.
         is_error: Whether a stream's event reports a fault.
         inner: Key of the response object inside a stream's event; the fields are added there too.
+        has_choices: Whether a response is a list of choices, which vLLM's own trace belongs to.
         encode_error: Writes a fault as a stream's event.
     """
 
@@ -33,6 +34,7 @@ class Dialect:
     precedes_engine: Callable[[JsonObject], bool]
     is_error: Callable[[JsonObject], bool]
     inner: str | None
+    has_choices: bool
     encode_error: Callable[[RequestError], bytes]
 
     def add_fields(self, event: JsonObject, fields: JsonObject) -> JsonObject:
@@ -41,6 +43,17 @@ class Dialect:
         if self.inner and isinstance(response, dict):
             event = {**event, self.inner: {**response, **fields}}
         return {**event, **fields}
+
+    def add_account(self, document: JsonObject, fields: JsonObject) -> JsonObject:
+        """Give a whole response with the response fields added, vLLM's own trace where vLLM's clients look for it."""
+        encoded = fields.get("routing", {}).get("routed_experts")
+        choices = document.get("choices")
+        if self.has_choices and encoded and isinstance(choices, list) and len(choices) == len(encoded):
+            routing = {name: value for name, value in fields["routing"].items() if name != "routed_experts"}
+            fields = {**fields, "routing": routing}
+            in_order = [{**choice, "routed_experts": encoded[choice["index"]]} for choice in choices]
+            document = {**document, "choices": in_order}
+        return {**document, **fields}
 
 
 def _ends_a_choice(event: JsonObject) -> bool:
@@ -87,6 +100,7 @@ CHAT = Dialect(
     precedes_engine=_never,
     is_error=_has_error,
     inner=None,
+    has_choices=True,
     encode_error=_encode_plain,
 )
 COMPLETIONS = Dialect(
@@ -96,6 +110,7 @@ COMPLETIONS = Dialect(
     precedes_engine=_never,
     is_error=_has_error,
     inner=None,
+    has_choices=True,
     encode_error=_encode_plain,
 )
 RESPONSES = Dialect(
@@ -105,6 +120,7 @@ RESPONSES = Dialect(
     precedes_engine=_is_one_of("response.created", "response.in_progress", "response.queued"),
     is_error=_is_one_of("error", "response.failed"),
     inner="response",
+    has_choices=False,
     encode_error=_encode_for_responses,
 )
 MESSAGES = Dialect(
@@ -114,6 +130,7 @@ MESSAGES = Dialect(
     precedes_engine=_never,
     is_error=_is_one_of("error"),
     inner="message",
+    has_choices=False,
     encode_error=_encode_for_messages,
 )
 

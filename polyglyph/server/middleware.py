@@ -44,6 +44,7 @@ class SteeringMiddleware:
         try:
             serve = await self._prepare(path, scope, receive)
         except RequestError as error:
+            self._find_service(scope).recorders.metrics.count_refusal(code=error.code)
             serve = refusal(error, path=path)
         except ClientGoneError:
             return
@@ -63,14 +64,27 @@ class SteeringMiddleware:
         return self._forward(body)
 
     def _steer(self, dialect: Dialect, document: dict[str, Any], body: bytes, *, service: Service) -> ASGIApp:
-        question = read_question(document, dialect=dialect, resolver=service.resolver, has_stats=service.settings.stats)
+        recorders = service.recorders
+        question = read_question(
+            document,
+            dialect=dialect,
+            resolver=service.resolver,
+            has_stats=service.settings.stats,
+            can_log_scores=recorders.report.can_log_scores,
+        )
+        resolution = question.resolution
+        recorders.metrics.count_request(
+            request_script=question.script,
+            plan=resolution.plan,
+            source=resolution.source,
+            has_inline_edits=resolution.is_steered,
+        )
         ticket = Ticket(question.payload())
         serve = self._forward(without_fields(document) if question.named_fields else body)
         if question.is_answered:
-            echo = question.resolution.echo(question.script)
-            account = Account(ticket, echo=echo, routing=question.routing, workers=service.workers)
+            account = Account(ticket, question=question, recorders=recorders)
             serve = annotated(serve, dialect=dialect, account=account)
-        if question.is_answered or service.settings.stats:
+        if question.is_answered or service.settings.stats or service.settings.trace_dir is not None:
             serve = carrying(ticket, serve)
         return serve
 

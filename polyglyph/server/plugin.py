@@ -35,6 +35,7 @@ class PolyglyphEndpoints:
         """
         from polyglyph.contract.errors import RequestError
         from polyglyph.server import routing_routes, steering_routes
+        from polyglyph.server.lifespan import with_service
         from polyglyph.server.middleware import SteeringMiddleware, service_of_app
         from polyglyph.server.refusals import answer_refusal
         from polyglyph.server.schemas import describe_fields
@@ -48,6 +49,7 @@ class PolyglyphEndpoints:
         app.include_router(routing_routes.router)
         app.add_exception_handler(RequestError, answer_refusal)
         app.add_middleware(SteeringMiddleware, find_service=service_of_app)
+        app.router.lifespan_context = with_service(app.router.lifespan_context)
         describe_fields(app)
         self._join_authentication(app)
 
@@ -57,6 +59,8 @@ class PolyglyphEndpoints:
         Raises:
             MissingHooksError: A worker lacks a hook: the server must not start.
         """
+        from polyglyph.routing.compat.engine_shutdown import before_shutdown
+        from polyglyph.routing.compat.script_labels import find_labeller
         from polyglyph.routing.workers import Workers
         from polyglyph.server.service import describe_engine, start_service
 
@@ -65,7 +69,10 @@ class PolyglyphEndpoints:
             return
         engine = describe_engine(engine_client.vllm_config)
         engine["reasoning_parser"] = getattr(args, "reasoning_parser", None) or None
-        state.polyglyph = await start_service(settings, Workers(engine_client), engine=engine)
+        labeller = find_labeller(engine_client.model_config)
+        workers = Workers(engine_client)
+        state.polyglyph = await start_service(settings, workers, engine=engine, labeller=labeller)
+        before_shutdown(engine_client, state.polyglyph.flush)
         logger.info("%s", start_line(state.polyglyph))
 
     def _join_authentication(self, app: "FastAPI") -> None:

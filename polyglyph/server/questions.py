@@ -7,7 +7,7 @@ from uuid import uuid4
 
 from polyglyph.contract.errors import RequestError
 from polyglyph.contract.routing import RoutingRequest, parse_routing
-from polyglyph.contract.steering import PAYLOAD_KEY, SteeringPayload
+from polyglyph.contract.steering import PAYLOAD_KEY, SteeringPayload, TraceOptions
 from polyglyph.routing.scripts import dominant_script
 from polyglyph.server.dialects import Dialect
 from polyglyph.server.resolution import Resolution, Resolver
@@ -25,12 +25,14 @@ class Question:
         routing: Its `routing` field, if it has one.
         script: The request script.
         named_fields: Which of our fields it carries.
+        prompt_start: Prompt tokens that vLLM's encoding leaves out (`routed_experts_prompt_start`).
     """
 
     resolution: Resolution
     routing: RoutingRequest | None
     script: str
     named_fields: frozenset[str]
+    prompt_start: int = 0
 
     @property
     def is_answered(self) -> bool:
@@ -49,6 +51,8 @@ class Question:
             script=self.script,
             tag=self.routing.tag if self.routing else "",
             wants_summary=self.wants_summary,
+            trace=self._trace_options(),
+            recomputes_prefix=self.routing is not None and self.routing.format == "vllm",
         )
         if not self.resolution.is_steered:
             return payload
@@ -61,8 +65,15 @@ class Question:
             }
         )
 
+    def _trace_options(self) -> TraceOptions | None:
+        if self.routing is None or not self.routing.wants_tokens:
+            return None
+        return TraceOptions(runner_up=self.routing.runner_up, probabilities=self.routing.probabilities)
 
-def read_question(body: JsonObject, *, dialect: Dialect, resolver: Resolver, has_stats: bool) -> Question:
+
+def read_question(
+    body: JsonObject, *, dialect: Dialect, resolver: Resolver, has_stats: bool, can_log_scores: bool
+) -> Question:
     """Read and check a request's wishes.
 
     Args:
@@ -70,6 +81,7 @@ def read_question(body: JsonObject, *, dialect: Dialect, resolver: Resolver, has
         dialect: The route's way of speaking.
         resolver: Resolves the `steering` field.
         has_stats: Whether the server keeps stats.
+        can_log_scores: Whether the workers log router scores.
 
     Raises:
         RequestError: `param` names the field path.
@@ -77,6 +89,8 @@ def read_question(body: JsonObject, *, dialect: Dialect, resolver: Resolver, has
     refuse_payload(body)
     script = dominant_script(dialect.user_text(body))
     routing = _read_routing(body, resolver=resolver, has_stats=has_stats)
+    if routing is not None:
+        _refuse_scores(routing, resolver=resolver, can_log_scores=can_log_scores)
     if "steering" in body:
         resolution = resolver.resolve(body["steering"], script=script)
     else:
@@ -86,6 +100,7 @@ def read_question(body: JsonObject, *, dialect: Dialect, resolver: Resolver, has
         routing=routing,
         script=script,
         named_fields=frozenset(field for field in FIELDS if field in body),
+        prompt_start=_prompt_start(body),
     )
     _refuse_modes(body, question, dialect)
     return question
@@ -140,8 +155,30 @@ def _read_routing(body: JsonObject, *, resolver: Resolver, has_stats: bool) -> R
     return routing
 
 
+def _refuse_scores(routing: RoutingRequest, *, resolver: Resolver, can_log_scores: bool) -> None:
+    wanted = [name for name in ("runner_up", "probabilities") if getattr(routing, name)]
+    if wanted and not can_log_scores:
+        raise RequestError(
+            f"routing.{wanted[0]}: this server's graphs do not log router scores; start it with --trace-scores",
+            param=f"routing.{wanted[0]}",
+        )
+    opaque = [str(router.layer) for router in resolver.model.routers if router.kind == "custom"]
+    if routing.probabilities and opaque:
+        raise RequestError(
+            f"routing.probabilities: MoE layers {', '.join(opaque)} choose experts by a function of the model's own, "
+            "whose scores cannot be read; ask for 'runner_up', or for the layers' ids and weights alone",
+            param="routing.probabilities",
+        )
+
+
+def _prompt_start(body: JsonObject) -> int:
+    """Read vLLM's own field, which vLLM checks."""
+    start = body.get("routed_experts_prompt_start", 0)
+    return start if isinstance(start, int) and start > 0 else 0
+
+
 def _refuse_modes(body: JsonObject, question: Question, dialect: Dialect) -> None:
-    if not (question.resolution.is_steered or question.wants_summary):
+    if not question.payload().wants_receipt:
         return
     if body.get("use_beam_search"):
         raise RequestError(

@@ -83,7 +83,7 @@ class AnnotatingSend:
         if document is None:
             return 200, bytes(self._body)
         try:
-            return 200, encode_json({**document, **await self._account.closing()})
+            return 200, encode_json(self._dialect.add_account(document, await self._account.closing()))
         except SteeringLostError as error:
             return error.status, encode_json(error_document(error, path=self._dialect.path))
 

@@ -1,14 +1,25 @@
 """Everything the routes and the middleware share: the loaded model, the registry, the policy, the workers."""
 
 import asyncio
+from collections.abc import Iterable
 from dataclasses import dataclass, field
+from datetime import datetime
+from functools import partial
 from typing import Any
 
-from polyglyph import bundled_plans
+from polyglyph import __version__, bundled_plans
 from polyglyph.contract.errors import StartupError, StorageError
+from polyglyph.contract.model import ModelBinding
+from polyglyph.contract.sums import GroupSums
 from polyglyph.routing.reports import EngineReport
+from polyglyph.routing.scripts.labeller import ScriptLabeller
 from polyglyph.routing.workers import Workers
+from polyglyph.server.accounts import Recorders
+from polyglyph.server.flushing import Flusher
 from polyglyph.server.ledger import Ledger
+from polyglyph.server.metrics.collector import Identity, RoutingCollector
+from polyglyph.server.metrics.counts import Metrics
+from polyglyph.server.metrics.publication import publish, withdraw
 from polyglyph.server.plans import PlanRegistry
 from polyglyph.server.policies import PolicyStore
 from polyglyph.server.resolution import Resolver
@@ -31,6 +42,9 @@ class Service:
         policies: The policy in force.
         resolver: From a `steering` field to edits.
         engine: The engine's settings that a plain server needs to compute the same.
+        recorders: What the accounts in responses are written with.
+        flusher: Carries sums from the engine to the store.
+        collector: Shows the metrics.
         changes: Held while plans or the policy change, which are checked against each other.
     """
 
@@ -43,21 +57,53 @@ class Service:
     policies: PolicyStore
     resolver: Resolver
     engine: dict[str, Any]
+    recorders: Recorders
+    flusher: Flusher
+    collector: RoutingCollector
     changes: asyncio.Lock = field(default_factory=asyncio.Lock)
 
-    async def refresh(self) -> None:
-        """Take over plans and the policy that other servers changed in the store.
+    def start(self) -> None:
+        """Begin to flush by the clock, and show the metrics."""
+        publish(self.collector)
+        self.flusher.start()
+
+    async def stop(self) -> None:
+        """Flush a last time and let go of the store."""
+        await self.flusher.stop()
+        withdraw(self.collector)
+        self.store.close()
+
+    async def flush(self) -> None:
+        """Bring everything that was counted up to now into the store.
 
         Raises:
-            StorageError: The store cannot be read; what is known stays.
+            StorageError: The store failed; the sums are kept.
         """
-        async with self.changes:
-            await asyncio.to_thread(self.plans.refresh)
-            await asyncio.to_thread(self.policies.refresh)
+        await self.flusher.flush_now()
+
+    async def reset_stats(self) -> None:
+        """Set all sums to zero.
+
+        Raises:
+            StorageError: The store failed; nothing was reset.
+        """
+        await self.flusher.reset()
+
+    async def import_stats(self, groups: Iterable[GroupSums], *, sha256: str, since: datetime) -> None:
+        """Add a file's sums; see `Ledger.import_sums`."""
+        await asyncio.to_thread(self.ledger.import_sums, groups, sha256=sha256, since=since)
 
 
-async def start_service(settings: Settings, workers: Workers, *, engine: dict[str, Any]) -> Service:
+async def start_service(
+    settings: Settings, workers: Workers, *, engine: dict[str, Any], labeller: ScriptLabeller
+) -> Service:
     """Ask the workers for their hooks, open the store and read the registry and the policy.
+
+    Args:
+        settings: What the administrator chose.
+        workers: The way to the workers.
+        engine: The engine's settings, for who asks.
+        labeller: Finds the scripts of the model's tokens.
 
     Raises:
         MissingHooksError: A worker lacks a hook.
@@ -65,15 +111,10 @@ async def start_service(settings: Settings, workers: Workers, *, engine: dict[st
     """
     report = await workers.report()
     store = open_store(address_of(data_dir=settings.data_dir, store_url=settings.store_url))
-    binding, folder = report.model.binding, settings.data_dir
-    try:
-        plans = PlanRegistry(store, folder=folder / "plans", builtin_folder=bundled_plans(), loaded=binding)
-        policies = PolicyStore(store, kept=folder / "policy.json", given=settings.policy)
-    except StorageError as error:
-        raise StartupError(f"the store {store} cannot be read: {error}") from error
+    plans, policies = _read_store(store, settings, report.model.binding)
     ledger = Ledger(
         store,
-        binding,
+        report.model.binding,
         versions=report.versions,
         bucket_seconds=settings.stats_bucket_seconds,
         max_groups=settings.stats_max_groups,
@@ -85,6 +126,10 @@ async def start_service(settings: Settings, workers: Workers, *, engine: dict[st
         default=settings.steering_default,
         allows_inline_edits=settings.inline_edits,
     )
+    changes, metrics = asyncio.Lock(), Metrics()
+    identity = Identity(
+        version=__version__, model=str(engine.get("model", "")), fingerprint=report.model.binding.fingerprint
+    )
     return Service(
         settings=settings,
         workers=workers,
@@ -95,7 +140,38 @@ async def start_service(settings: Settings, workers: Workers, *, engine: dict[st
         policies=policies,
         resolver=resolver,
         engine=engine,
+        recorders=Recorders(workers=workers, report=report, labeller=labeller, metrics=metrics),
+        flusher=Flusher(
+            workers.drain_stats if settings.stats else _nothing,
+            ledger,
+            interval_s=settings.flush_seconds,
+            refresh=partial(_refresh, changes, plans, policies),
+        ),
+        collector=RoutingCollector(
+            ledger.facts, metrics=metrics, identity=identity, is_per_expert=settings.expert_metrics
+        ),
+        changes=changes,
     )
+
+
+def _read_store(store: Store, settings: Settings, binding: ModelBinding) -> tuple[PlanRegistry, PolicyStore]:
+    folder = settings.data_dir
+    try:
+        plans = PlanRegistry(store, folder=folder / "plans", builtin_folder=bundled_plans(), loaded=binding)
+        return plans, PolicyStore(store, kept=folder / "policy.json", given=settings.policy)
+    except StorageError as error:
+        raise StartupError(f"the store {store} cannot be read: {error}") from error
+
+
+async def _refresh(changes: asyncio.Lock, plans: PlanRegistry, policies: PolicyStore) -> None:
+    """Take over plans and the policy that other servers changed in the store."""
+    async with changes:
+        await asyncio.to_thread(plans.refresh)
+        await asyncio.to_thread(policies.refresh)
+
+
+async def _nothing() -> tuple[GroupSums, ...]:
+    return ()
 
 
 def describe_engine(vllm_config: Any) -> dict[str, Any]:

@@ -10,18 +10,29 @@ import pytest
 import torch
 from hypothesis import given, settings
 
-from polyglyph.contract.model import RouterDescription
+from polyglyph.contract.model import ModelBinding, ModelDescription, RouterDescription
 from polyglyph.contract.plan import Edit
-from polyglyph.contract.steering import SteeringPayload
+from polyglyph.contract.steering import SteeringPayload, TraceOptions
+from polyglyph.contract.sums import GroupKey, GroupSums, overflow_key
 from polyglyph.kernels.annotate import MarkerAutomaton
+from polyglyph.kernels.label_scripts import LabelTable
 from polyglyph.kernels.steer_route import SelectionRule
+from polyglyph.routing import stats
+from polyglyph.routing.groups import RESERVED_FOR_SCRIPTS
 from polyglyph.routing.layers import RoutedLayers
+from polyglyph.routing.recorder import RecorderOptions
+from polyglyph.routing.scripts.causal import build_label_table
+from polyglyph.routing.scripts.characters import characters
+from polyglyph.routing.scripts.vocabulary import Vocabulary
 from polyglyph.routing.tracker import RequestTracker, TrackerLimits
+from polyglyph.routing.wire import WorkerTrace, decode_drain, decode_finished, decode_trace
 
 L, E, K = 2, 6, 2
 OPEN, CLOSE = 1, 2
 MAX_REQS, MAX_TOKENS = 4, 64
 PHASES = ("prompt", "reasoning", "answer")
+VOCABULARY = {3: "х", 7: "a", 8: "ж", 9: " ", 10: "b", 11: "1", 12: "क"}
+SCRIPTS = {3: "Cyrl", 7: "Latn", 8: "Cyrl", 10: "Latn", 12: "Deva"}
 BAN = (Edit(layer=1, experts=(0,), op="ban"),)
 
 
@@ -50,10 +61,14 @@ class Life:
         return sum(self.counted[phase] for phase in self.payload.phases)
 
 
+def label_table() -> LabelTable:
+    return build_label_table(Vocabulary.of({i: text.encode() for i, text in VOCABULARY.items()}), characters())
+
+
 class Bench:
     """A tracker with made-up layers, driven as a model runner drives it."""
 
-    def __init__(self, *, keeps_stats: bool = True) -> None:
+    def __init__(self, *, keeps_stats: bool = True, keeps_traces: bool = False) -> None:
         router = RouterDescription(layer=0, model_layer=0, name="layer", kind="softmax", experts=E, top_k=K)
         self.layers = RoutedLayers(
             [(router, SelectionRule("softmax", K))] * L,
@@ -64,10 +79,14 @@ class Bench:
         self.tracker = RequestTracker(
             self.layers,
             automaton=MarkerAutomaton.build([[OPEN]], [[CLOSE]]),
+            labels=label_table(),
             limits=TrackerLimits(max_num_reqs=MAX_REQS, ring_width=5),
-            keeps_stats=keeps_stats,
-            counts=True,
+            options=RecorderOptions(counts=True, keeps_stats=keeps_stats, keeps_traces=keeps_traces),
         )
+        self.binding = ModelBinding(architecture="Fake", layers=L, experts=E, top_k=K, fingerprint="sha256:" + "0" * 64)
+        self.model = ModelDescription(binding=self.binding, routers=(router,) * L)
+        self.serial = 0
+        self.sums: dict[GroupKey, GroupSums] = {}
         self.lives: dict[str, Life] = {}
 
     def add(self, req_id: str, life: Life, *, num_cached: int = 0) -> None:
@@ -102,6 +121,7 @@ class Bench:
             start_position_R=torch.tensor([life.computed for life in lives], dtype=torch.int32),
             input_ids_T=torch.tensor(ids, dtype=torch.int32),
             num_tokens=len(ids),
+            lengths=list(chunks.values()),
         )
         selected = self.forward(len(ids))
         valid = [length - rejected.get(req_id, 0) for req_id, length in chunks.items()]
@@ -120,15 +140,22 @@ class Bench:
             selected.append(ids)
         return torch.stack(selected)
 
+    def drain(self) -> dict[GroupKey, GroupSums]:
+        """Give all sums so far, as the front end adds them up."""
+        drained = decode_drain(self.tracker.drain_stats(self.serial), self.model)
+        self.serial = drained.serial
+        for group in drained.groups or ():
+            known = self.sums.get(group.key)
+            self.sums[group.key] = known + group if known else group
+        return self.sums
+
     def group_tokens(self) -> dict[tuple[str, str, str, str], int]:
-        wire: Any = self.tracker.read_stats()
-        tokens = np.frombuffer(wire["tokens"], np.int64).reshape(-1, 3)
-        return {
-            (*key, phase): int(tokens[index, number])
-            for index, key in enumerate(wire["keys"])
-            for number, phase in enumerate(PHASES)
-            if tokens[index, number]
-        }
+        """Give tokens by request script, plan, tag and phase."""
+        counts: Counter[tuple[str, str, str, str]] = Counter()
+        for key, group in self.drain().items():
+            if group.tokens:
+                counts[key.request_script, key.plan, key.tag, key.phase] += group.tokens
+        return dict(counts)
 
 
 def payload(number: int = 0, **fields: Any) -> SteeringPayload:
@@ -259,7 +286,7 @@ def test_a_row_used_again_forgets_who_had_it() -> None:
     bench.add("a", life(asked=payload(1, edits=BAN, wants_summary=True, script="Deva")))
     run(bench, "a")
     bench.tracker.finish(["a"])
-    bench.tracker.reset_stats()
+    bench.tracker.clear_stats()
     bench.add("b", life())
     run(bench, "b")
     assert set(bench.group_tokens()) == {("Zyyy", "", "", phase) for phase in PHASES}
@@ -294,30 +321,192 @@ def test_without_stats_only_receipts_are_kept() -> None:
     bench.add("b", life())
     bench.step({"b": 5})
     bench.step({"a": 5, "b": 1})
-    assert bench.group_tokens() == {}
+    assert bench.tracker._recorder.stats is None
     assert bench.tracker.take_receipts([payload().key])[payload().key].tokens_steered == 5
 
 
 def test_groups_beyond_the_bound_share_the_overflow() -> None:
     bench = Bench()
-    for index in range(300):
+    own = stats.NUM_GROUPS - RESERVED_FOR_SCRIPTS
+    for index in range(own + 30):
         bench.add(str(index), life(num_generated=0, asked=payload(index, tag=f"t{index}")))
         bench.step({str(index): 5})
         bench.tracker.finish([str(index)])
-    wire: Any = bench.tracker.read_stats()
-    tokens = np.frombuffer(wire["tokens"], np.int64).reshape(-1, 3)
-    assert tokens.sum() == 300 * 5
-    assert tokens[-1].sum() == (300 - 192) * 5
+    sums = bench.drain()
+    assert sum(group.tokens for group in sums.values()) == (own + 30) * 5
+    assert sums[overflow_key("prompt")].tokens == 30 * 5
+
+
+def test_an_interval_s_end_makes_room_for_other_groups() -> None:
+    bench = Bench()
+    for index in range(3 * stats.NUM_GROUPS):
+        bench.add(str(index), life(num_generated=0, asked=payload(index, tag=f"t{index}")))
+        bench.step({str(index): 5})
+        bench.tracker.finish([str(index)])
+        if index % 500 == 0:
+            bench.drain()
+    assert overflow_key("prompt") not in bench.drain()
+
+
+def test_rows_beyond_the_bound_share_the_overflow_and_come_back(monkeypatch) -> None:
+    monkeypatch.setattr(stats, "MAX_ROWS", 5)
+    bench = Bench()
+    for _ in range(2):
+        bench.add("a", life(num_prompt=4, asked=payload(script="Latn")))
+        run(bench, "a")
+        bench.tracker.finish(["a"])
+        sums = bench.drain()
+    assert sum(group.tokens for group in sums.values()) == 2 * 10
+    assert sum(group.selected_LE.sum() for group in sums.values()) == 2 * 10 * L * K
+    overflow = [sums[overflow_key(phase)].tokens for phase in PHASES if overflow_key(phase) in sums]
+    assert sum(overflow) > 0
+    assert len(sums) - len(overflow) == 2, "five rows: one per phase for the overflow, two of their own"
 
 
 def test_plans_and_tags_without_number_leave_room_for_another_script() -> None:
     bench = Bench()
-    for index in range(300):
+    for index in range(2 * stats.NUM_GROUPS):
         bench.add(str(index), life(num_generated=0, asked=payload(index, tag=f"t{index}")))
         bench.tracker.finish([str(index)])
     bench.add("plain", life(num_generated=0, asked=payload(script="Deva")))
     bench.step({"plain": 5})
     assert bench.group_tokens() == {("Deva", "", "", "prompt"): 5}
+
+
+def test_tokens_are_told_apart_by_their_own_script() -> None:
+    bench = Bench()
+    bench.add("a", life(asked=payload(script="Deva")))
+    run(bench, "a", chunk=2)
+    tokens = {(key.script, key.phase): group.tokens for key, group in bench.drain().items()}
+    assert tokens == {
+        ("Cyrl", "prompt"): 5,
+        ("Latn", "answer"): 2,
+        ("Zyyy", "answer"): 1,
+        ("Cyrl", "reasoning"): 1,
+        ("Zyyy", "reasoning"): 2,
+    }
+
+
+def test_prefix_cache_hits_are_counted_apart_by_script() -> None:
+    bench = Bench()
+    mine = life(num_prompt=9, asked=payload(script="Cyrl"))
+    mine.tokens[:2] = [7, 9]
+    bench.add("a", mine, num_cached=4)
+    run(bench, "a")
+    cached = {key.script: group.cached_tokens for key, group in bench.drain().items() if group.cached_tokens}
+    assert cached == {"Latn": 1, "Zyyy": 1, "Cyrl": 2}
+    assert bench.group_tokens()["Cyrl", "", "", "prompt"] == 5
+
+
+def test_tokens_that_come_back_from_the_cache_after_preemption_are_no_cache_hits() -> None:
+    bench = Bench()
+    bench.add("a", life(asked=payload()))
+    bench.step({"a": 5})
+    bench.tracker.pause(["a"])
+    bench.lives["a"].computed = 4
+    bench.resume("a")
+    run(bench, "a")
+    assert sum(group.cached_tokens for group in bench.drain().values()) == 0
+
+
+def test_an_interval_is_given_again_until_it_is_acknowledged() -> None:
+    bench = Bench()
+    bench.add("a", life())
+    bench.step({"a": 5})
+    first = bench.tracker.drain_stats(0)
+    bench.step({"a": 1})
+    assert bench.tracker.drain_stats(0) == first
+    second = decode_drain(bench.tracker.drain_stats(first["serial"]), bench.model)
+    assert sum(group.tokens for group in second.groups or ()) == 1
+
+
+TRACE = payload(trace=TraceOptions())
+
+
+def read_trace(bench: Bench, key: str = TRACE.key) -> WorkerTrace:
+    trace = decode_trace(bench.tracker.take_receipts([key])[key].to_wire()["traces"][0], bench.model)
+    assert trace is not None
+    return trace
+
+
+def test_a_trace_holds_every_token_that_went_through_the_model() -> None:
+    bench = Bench()
+    mine = life(asked=TRACE)
+    bench.add("a", mine)
+    bench.add("other", life())
+    selected = [bench.step({"other": 3, "a": 2})[:, 3:]]
+    selected += [bench.step({"a": 3, "other": 2})[:, :3]]
+    selected += [bench.step({"other": 1, "a": 1})[:, 1:] for _ in mine.tokens[5:]]
+    bench.tracker.finish(["a"])
+    trace = read_trace(bench)
+    assert trace.token_ids.tolist() == mine.tokens
+    assert [PHASES[phase] for phase in trace.phases] == [mine.phase(i) for i in range(11)]
+    assert trace.computed.all()
+    np.testing.assert_array_equal(trace.ids, torch.cat(selected, dim=1).transpose(0, 1).numpy())
+
+
+def test_rows_of_the_prefix_cache_are_marked_and_hold_no_expert() -> None:
+    bench = Bench()
+    bench.add("a", life(num_prompt=9, asked=TRACE), num_cached=4)
+    run(bench, "a")
+    trace = read_trace(bench)
+    assert trace.computed.tolist() == [False] * 4 + [True] * 11
+    assert (trace.ids[:4] == 255).all()
+    assert (trace.ids[4:] < E).all()
+    assert trace.token_ids[:4].tolist() == [3] * 4
+
+
+def test_rejected_drafts_are_not_in_the_trace() -> None:
+    bench = Bench()
+    mine = life(asked=TRACE)
+    bench.add("a", mine)
+    bench.step({"a": 5})
+    truth = mine.tokens
+    mine.tokens = [*truth[:6], 12, 12, *truth[8:]]
+    bench.step({"a": 3}, rejected={"a": 2})
+    mine.tokens = truth
+    run(bench, "a")
+    assert read_trace(bench).token_ids.tolist() == truth
+
+
+def test_scores_are_the_router_s_own_and_runners_up_come_next() -> None:
+    bench = Bench()
+    bench.add("a", life(asked=payload(trace=TraceOptions(runner_up=True, probabilities=True))))
+    run(bench, "a")
+    trace = read_trace(bench)
+    assert trace.probabilities is not None
+    assert trace.runner_up is not None
+    order = np.argsort(-trace.probabilities.astype(np.float64), axis=-1)
+    np.testing.assert_array_equal(np.sort(trace.ids, axis=-1), np.sort(order[..., :K], axis=-1))
+    np.testing.assert_array_equal(np.sort(trace.runner_up, axis=-1), np.sort(order[..., K : 2 * K], axis=-1))
+    np.testing.assert_allclose(trace.probabilities.sum(axis=-1), 1, atol=5e-3)
+
+
+def test_traces_beyond_the_bound_are_dropped_and_said_to_be(monkeypatch) -> None:
+    bench = Bench()
+    monkeypatch.setattr(bench.tracker._recorder._traces, "_max_bytes", 12_000)
+    bench.add("long", life(num_prompt=30, asked=payload(1, trace=TraceOptions(probabilities=True))))
+    bench.add("short", life(asked=payload(2, trace=TraceOptions())))
+    bench.step({"long": 30, "short": 5})
+    bench.tracker.finish(["long", "short"])
+    taken = bench.tracker.take_receipts([payload(1).key, payload(2).key])
+    wires = [taken[payload(number).key].to_wire()["traces"][0] for number in (1, 2)]
+    assert [decode_trace(wire, bench.model) is None for wire in wires] == [True, False]
+
+
+def test_a_server_that_keeps_all_traces_gives_each_once() -> None:
+    bench = Bench(keeps_traces=True)
+    for name in "ab":
+        bench.add(name, life(asked=payload(tag="t", script="Cyrl", request_id=f"req-{name}")))
+        run(bench, name)
+        bench.tracker.finish([name])
+    first = bench.tracker.drain_traces(0)
+    assert bench.tracker.drain_traces(0) == first
+    drained = [decode_finished(wire, bench.model) for wire in first["traces"]]
+    assert [one.request_id for one in drained] == ["req-a", "req-b"]
+    assert all(one.trace is not None and len(one.trace.ids) == 11 for one in drained)
+    assert bench.tracker.drain_traces(first["serial"])["traces"] == []
+    assert not bench.tracker._recorder._traces._held
 
 
 PAYLOADS = st.one_of(

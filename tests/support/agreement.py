@@ -12,12 +12,14 @@ import pytest
 import torch
 
 from polyglyph.contract.plan import PHASES
+from polyglyph.contract.steering import TraceOptions
 from polyglyph.routing.offline import OfflineSteering
 from tests.support.engine import MODEL, EngineSettings, generate, make_prompts, sampling, start
 from tests.support.promises import STEERINGS
-from tests.support.steered_model import SteeredModel, Steering, Truth
+from tests.support.steered_model import ROUNDING, SteeredModel, Steering, Truth
 
 NUM_REQUESTS = 24
+TRACE = TraceOptions(runner_up=True, probabilities=True)
 
 
 class Agreement:
@@ -36,7 +38,9 @@ class Agreement:
         self.steering.reset_stats()
         self.keys = [uuid.uuid4().hex for _ in self.prompts]
         params = [
-            sampling(extra_args=self.steering.extra_args(**how, key=key, wants_summary=True), max_tokens=40)
+            sampling(
+                extra_args=self.steering.extra_args(**how, key=key, wants_summary=True, trace=TRACE), max_tokens=40
+            )
             for how, key in zip(self.steerings, self.keys, strict=True)
         ]
         self.replies = generate(self.llm, self.prompts, params)
@@ -111,6 +115,26 @@ def test_all_sums_together_hold_every_computed_token_once(agreement: Agreement) 
     assert agreement.steering.read_selected().sum(axis=1).tolist() == [2 * tokens] * 6
 
 
+@REQUESTS
+def test_traces_equal_the_oracles_token_by_token(agreement: Agreement, index: int) -> None:
+    receipt, truth = agreement.receipts[index], agreement.truth(index)
+    assert receipt is not None
+    (trace,) = receipt.traces
+    assert trace is not None
+    text = [*agreement.prompts[index], *agreement.replies[index].token_ids][:-1]
+    assert trace.token_ids[: len(text)].tolist() == text
+    assert not trace.computed[: agreement.replies[index].num_cached].any()
+    computed = np.flatnonzero(trace.computed[: len(text)])
+    assert len(computed) == len(text) - agreement.replies[index].num_cached
+    assert trace.phases[: len(text)].tolist() == truth.phases[: len(text)]
+    np.testing.assert_array_equal(trace.steered[computed], truth.steered_T.numpy()[computed])
+    is_clear = (truth.gap_TL.numpy() >= ROUNDING)[computed]
+    ids = np.sort(trace.ids[computed].astype(np.int64), axis=-1)
+    np.testing.assert_array_equal(ids[is_clear], truth.ids_TLK.numpy()[computed][is_clear])
+    exact = np.take_along_axis(truth.weights_TLE.numpy()[computed], trace.ids[computed].astype(np.int64), axis=-1)
+    np.testing.assert_allclose(trace.weights[computed][is_clear], exact[is_clear], rtol=2e-3, atol=2e-3)
+
+
 def _assert_surplus(agreement: Agreement, surplus: np.ndarray) -> None:
     """Without drafts there is none. With them, the last step may compute and accept tokens behind the request's end:
 
@@ -127,4 +151,5 @@ __all__ = [
     "test_logprobs_equal_the_oracles",
     "test_steered_tokens_are_those_of_the_phases",
     "test_sums_by_phase_layer_and_expert_equal_the_oracles",
+    "test_traces_equal_the_oracles_token_by_token",
 ]

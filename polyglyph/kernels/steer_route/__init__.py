@@ -3,5 +3,6 @@
 from polyglyph.kernels.steer_route.edits import LayerEdits
 from polyglyph.kernels.steer_route.reference import Routed, steer_route
 from polyglyph.kernels.steer_route.rule import SelectionRule
+from polyglyph.kernels.steer_route.scores import router_scores, runner_up
 
-__all__ = ["LayerEdits", "Routed", "SelectionRule", "steer_route"]
+__all__ = ["LayerEdits", "Routed", "SelectionRule", "router_scores", "runner_up", "steer_route"]

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from polyglyph.kernels.steer_route.edits import BANNED, FORCED, LayerEdits
 from polyglyph.kernels.steer_route.rule import SelectionRule
+from polyglyph.kernels.steer_route.scores import router_scores
 
 
 class Routed(NamedTuple):
@@ -105,7 +106,7 @@ def select(edited_TE: Tensor, flags_TE: Tensor, hidden_TH: Tensor, rule: Selecti
     """
     if rule.scoring == "custom":
         return _select_custom(edited_TE, flags_TE, hidden_TH, rule)
-    scores = _score(edited_TE, rule)
+    scores = router_scores(edited_TE, rule)
     choice = scores if rule.bias_E is None else scores + rule.bias_E
     if rule.scoring == "softmax" and rule.bias_E is None:
         choice = edited_TE
@@ -131,14 +132,6 @@ def scale_weights(weights_TK: Tensor, ids_TK: Tensor, scale_TE: Tensor, renormal
     total = scaled.sum(dim=-1, keepdim=True)
     back = torch.where(total != 0, weights.sum(dim=-1, keepdim=True) / total, torch.ones_like(total))
     return torch.where(renormalize_T.unsqueeze(1), scaled * back, scaled).to(weights_TK.dtype)
-
-
-def _score(edited_TE: Tensor, rule: SelectionRule) -> Tensor:
-    if rule.scoring == "softmax":
-        return edited_TE.softmax(dim=-1)
-    if rule.scoring == "sigmoid":
-        return edited_TE.sigmoid()
-    return torch.nn.functional.softplus(edited_TE).sqrt()
 
 
 def _keep_best_groups(choice_TE: Tensor, rule: SelectionRule) -> Tensor:

@@ -1,11 +1,13 @@
 """The front end's hook: attach the payload to every engine request, and salt the prefix cache of steered ones.
 
 Written for vLLM 0.32 and 0.33; leans on `v1.engine.input_processor.InputProcessor.process_inputs`, which every entry
-point passes, on `SamplingParams.extra_args`, and on `EngineCoreRequest.cache_salt`.
+point passes, on `v1.engine.parallel_sampling.ParentRequest.get_child_info`, on `SamplingParams.extra_args` and
+`skip_reading_prefix_cache`, and on `EngineCoreRequest.cache_salt`.
 """
 
 import hashlib
 from collections.abc import Callable
+from copy import copy
 from typing import Any
 
 from pydantic import ValidationError
@@ -14,7 +16,7 @@ from polyglyph.contract.base import as_request_error
 from polyglyph.contract.edits import check_edits
 from polyglyph.contract.errors import RequestError
 from polyglyph.contract.model import ModelDescription
-from polyglyph.contract.steering import PAYLOAD_KEY, SteeringPayload
+from polyglyph.contract.steering import ORIGIN_KEY, PAYLOAD_KEY, SteeringPayload
 from polyglyph.routing.compat.patching import wrap
 from polyglyph.routing.ticket import CURRENT_TICKET
 
@@ -27,10 +29,12 @@ def set_loaded_model(model: ModelDescription) -> None:
 
 
 def patch_input_processor() -> None:
-    """Wrap the one place that every request passes on its way to the engine."""
+    """Wrap the one place that every request passes on its way to the engine, and the one that multiplies it."""
     from vllm.v1.engine.input_processor import InputProcessor
+    from vllm.v1.engine.parallel_sampling import ParentRequest
 
     wrap(InputProcessor, "process_inputs", _attach_payload)
+    wrap(ParentRequest, "get_child_info", _number_choices)
 
 
 def _attach_payload(original: Callable[..., Any]) -> Callable[..., Any]:
@@ -42,7 +46,15 @@ def _attach_payload(original: Callable[..., Any]) -> Callable[..., Any]:
         payload = _payload_for(params)
         if payload is not None:
             _refuse_streamed_input(request, payload)
-            params.extra_args = {**(params.extra_args or {}), PAYLOAD_KEY: payload.model_dump_json()}
+            if payload.recomputes_prefix:
+                params.skip_reading_prefix_cache = True
+            ticket = CURRENT_TICKET.get()
+            first = 0 if ticket is None else ticket.take_up(params.n)
+            params.extra_args = {
+                **(params.extra_args or {}),
+                PAYLOAD_KEY: payload.model_dump_json(),
+                ORIGIN_KEY: (request.request_id, first),
+            }
             if payload.cache_salt is not None:
                 request.cache_salt = compose_salt(payload.cache_salt, request.cache_salt)
         return request
@@ -50,9 +62,23 @@ def _attach_payload(original: Callable[..., Any]) -> Callable[..., Any]:
     return process_inputs
 
 
+def _number_choices(original: Callable[..., Any]) -> Callable[..., Any]:
+    def get_child_info(self: Any, index: int) -> tuple[str, Any]:
+        child_id: str
+        child_id, params = original(self, index)
+        origin = (params.extra_args or {}).get(ORIGIN_KEY)
+        if origin is not None and index:
+            # vLLM may hand the same object to every choice.
+            params = copy(params)
+            params.extra_args = {**params.extra_args, ORIGIN_KEY: (origin[0], origin[1] + index)}
+        return child_id, params
+
+    return get_child_info
+
+
 def _refuse_streamed_input(request: Any, payload: SteeringPayload) -> None:
     """A prompt that goes on arriving after the request began moves the end of its prompt, which phases hang on."""
-    if getattr(request, "resumable", False) and (payload.is_steered or payload.wants_summary):
+    if getattr(request, "resumable", False) and payload.wants_receipt:
         raise RequestError(
             "steering: a request whose input is streamed cannot be steered or read; send the whole prompt at once",
             param="steering",
@@ -68,7 +94,6 @@ def _payload_for(params: Any) -> SteeringPayload | None:
                 f"vllm_xargs.{PAYLOAD_KEY}: this key is Polyglyph's own; use the field 'steering'",
                 param=f"vllm_xargs.{PAYLOAD_KEY}",
             )
-        ticket.num_engine_requests += 1
         return ticket.payload
     return None if by_hand is None else _check_by_hand(by_hand)
 

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from polyglyph.contract.steering import PAYLOAD_KEY, SteeringPayload
+from polyglyph.contract.steering import ORIGIN_KEY, PAYLOAD_KEY, SteeringPayload
 
 
 def payload_of(sampling_params: Any) -> SteeringPayload | None:
@@ -11,5 +11,9 @@ def payload_of(sampling_params: Any) -> SteeringPayload | None:
     It was checked there, so a payload that does not parse is a fault of ours and not the caller's.
     """
     extra_args = getattr(sampling_params, "extra_args", None) or {}
-    payload = extra_args.get(PAYLOAD_KEY)
-    return None if payload is None else SteeringPayload.model_validate_json(payload)
+    text = extra_args.get(PAYLOAD_KEY)
+    if text is None:
+        return None
+    payload = SteeringPayload.model_validate_json(text)
+    request_id, sequence = extra_args.get(ORIGIN_KEY, ("", 0))
+    return payload.model_copy(update={"request_id": request_id, "sequence": sequence})

@@ -78,13 +78,15 @@ def _begin_step(original: Method) -> Method:
         tracker = tracker_of(self)
         if tracker is not None:
             num_reqs = self.input_batch.num_reqs
-            num_tokens = scheduler_output.total_num_scheduled_tokens
+            req_ids = self.input_batch.req_ids[:num_reqs]
+            scheduled = scheduler_output.num_scheduled_tokens
             tracker.begin_step(
-                self.input_batch.req_ids[:num_reqs],
+                req_ids,
                 query_start_R1=self.query_start_loc.gpu[: num_reqs + 1],
                 start_position_R=self.num_computed_tokens[:num_reqs],
                 input_ids_T=self.input_ids.gpu,
-                num_tokens=num_tokens,
+                num_tokens=scheduler_output.total_num_scheduled_tokens,
+                lengths=[scheduled[req_id] for req_id in req_ids],
             )
         return result
 

@@ -8,6 +8,7 @@ Written for vLLM 0.32 and 0.33; leans on `v1.worker.gpu.model_runner.GPUModelRun
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 from torch import Tensor
 
 from polyglyph.routing.compat.payloads import payload_of
@@ -77,6 +78,7 @@ def _begin_step(original: Method) -> Method:
                 start_position_R=self.req_states.num_computed_tokens.gpu[batch.idx_mapping],
                 input_ids_T=batch.input_ids,
                 num_tokens=batch.num_tokens,
+                lengths=np.diff(batch.query_start_loc_np[: batch.num_reqs + 1]).tolist(),
             )
         return batch
 

@@ -14,7 +14,9 @@ from polyglyph.routing.compat.markers import find_markers
 from polyglyph.routing.compat.model_hooks import ModelHooks
 from polyglyph.routing.compat.patching import wrap
 from polyglyph.routing.compat.runner import TRACKER, unhooked_methods
+from polyglyph.routing.compat.script_labels import find_labeller
 from polyglyph.routing.layers import RoutedLayers
+from polyglyph.routing.recorder import RecorderOptions
 from polyglyph.routing.tracker import RequestTracker, TrackerLimits
 
 _HOOKS = "_polyglyph_hooks"
@@ -28,7 +30,7 @@ def patch_workers() -> None:
     wrap(Worker, "load_model", lambda original: _then(original, _install))
     for owner in (Worker, CPUWorker):
         wrap(owner, "compile_or_warm_up_model", lambda original: _then(original, _prove))
-    for method in (polyglyph_report, polyglyph_take_receipts, polyglyph_read_stats, polyglyph_reset_stats):
+    for method in (polyglyph_report, polyglyph_take_receipts, polyglyph_drain_stats, polyglyph_drain_traces):
         setattr(Worker, method.__name__, method)
 
 
@@ -52,18 +54,27 @@ def _install(worker: Any) -> None:
         num_slots=max_num_reqs + 1,
         max_num_tokens=_max_padded_tokens(config),
         device=worker.device,
+        logs_scores=_is_on("POLYGLYPH_TRACE_SCORES") and worker.device.type != "cpu",
     )
     tracker = RequestTracker(
         layers,
         automaton=MarkerAutomaton.build(*find_markers(config.model_config)),
+        labels=find_labeller(config.model_config).label_table(),
         limits=TrackerLimits(max_num_reqs=max_num_reqs, ring_width=speculative + 2),
-        keeps_stats=os.environ.get("POLYGLYPH_STATS", "1") != "0",
-        counts=worker.rank % config.parallel_config.tensor_parallel_size == 0,
+        options=RecorderOptions(
+            counts=_counts(worker),
+            keeps_stats=_is_on("POLYGLYPH_STATS", default="1"),
+            keeps_traces=bool(os.environ.get("POLYGLYPH_TRACE_DIR")),
+        ),
     )
     operator.install_layers(layers)
     hooks.install()
     setattr(runner, TRACKER, tracker)
     setattr(worker, _HOOKS, hooks)
+
+
+def _is_on(variable: str, *, default: str = "0") -> bool:
+    return (os.environ.get(variable) or default) != "0"
 
 
 def _max_padded_tokens(config: Any) -> int:
@@ -81,7 +92,7 @@ def _prove(worker: Any) -> None:
         return
     if not all(tracker.layers.has_run(layer) for layer in range(tracker.layers.num_layers)):
         worker.model_runner._dummy_run(1)
-    tracker.reset_stats()
+    tracker.clear_stats()
 
 
 def check_engine(config: Any) -> None:
@@ -119,6 +130,8 @@ def polyglyph_report(worker: Any) -> dict[str, Any]:
         "hooks": [vars(hook) for hook in hooks.report(tracker.layers.has_run)],
         "unhooked_runner_methods": unhooked_methods(worker.model_runner),
         "expected_layers": hooks.expected_layers,
+        "num_hidden_layers": config.model_config.get_total_num_hidden_layers(),
+        "can_log_scores": tracker.layers.can_log_scores,
         "model": hooks.description.model_dump(mode="json"),
     }
 
@@ -129,13 +142,18 @@ def polyglyph_take_receipts(worker: Any, keys: list[str]) -> dict[str, dict[str,
     return {key: receipt.to_wire() for key, receipt in tracker.take_receipts(keys).items()}
 
 
-def polyglyph_read_stats(worker: Any) -> dict[str, Any]:
-    """Give the sums since the last reset."""
+def polyglyph_drain_stats(worker: Any, acknowledged: int) -> dict[str, Any]:
+    """End the running interval of the stats and give its sums, once the front end has acknowledged the one before."""
     tracker: RequestTracker = getattr(worker.model_runner, TRACKER)
-    return tracker.read_stats()
+    return tracker.drain_stats(acknowledged) if _counts(worker) else {}
 
 
-def polyglyph_reset_stats(worker: Any) -> None:
-    """Set the sums to zero."""
+def polyglyph_drain_traces(worker: Any, acknowledged: int) -> dict[str, Any]:
+    """Give finished requests' traces, where all are kept."""
     tracker: RequestTracker = getattr(worker.model_runner, TRACKER)
-    tracker.reset_stats()
+    return tracker.drain_traces(acknowledged) if _counts(worker) else {}
+
+
+def _counts(worker: Any) -> bool:
+    """The ranks of a tensor-parallel group see the same tokens: the first one counts."""
+    return bool(worker.rank % worker.vllm_config.parallel_config.tensor_parallel_size == 0)
