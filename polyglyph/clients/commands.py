@@ -8,6 +8,7 @@ from polyglyph import __version__
 from polyglyph.clients import chat, plans, policy, stats
 from polyglyph.clients.connection import AdminKey, ApiKey, Connection, Url
 from polyglyph.clients.lazy import RootGroup
+from polyglyph.clients.profile.command import profile_command
 from polyglyph.clients.verify.command import verify
 
 app = typer.Typer(
@@ -23,6 +24,7 @@ app.add_typer(plans.app, name="plans")
 app.add_typer(policy.app, name="policy")
 app.add_typer(stats.app, name="stats")
 app.command("verify")(verify)
+app.command("profile")(profile_command)
 
 
 def main() -> None:

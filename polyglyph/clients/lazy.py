@@ -21,7 +21,6 @@ PANEL = "Commands that need an engine"
 SUMMARIES = {
     "serve": "Start an OpenAI-compatible server; vLLM's own flags pass through.",
     "organism": "Make and train the bundled model organism.",
-    "profile": "Drive a corpus through a server or an offline engine.",
     "identify": "Find the experts of a behaviour and write a plan.",
     "evaluate": "Measure what a plan does.",
     "analyze": "Report on stats.",

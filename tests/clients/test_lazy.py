@@ -32,6 +32,7 @@ COMMANDS = (
     ["policy", "show"],
     ["policy", "push"],
     ["verify"],
+    ["profile"],
 )
 
 
