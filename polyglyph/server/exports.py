@@ -8,7 +8,7 @@ import asyncio
 import json
 import tempfile
 from collections.abc import AsyncIterator, Sequence
-from contextlib import AbstractContextManager, asynccontextmanager
+from contextlib import AbstractContextManager, asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import IO, Any, Protocol, cast
@@ -159,11 +159,10 @@ def write_export(request: ExportRequest, *, reader: SumsReader, model_layers: Se
                 model_layers=model_layers,
             )
         file.seek(0)
-    except OSError as error:
-        file.close()
-        raise _no_room(error) from error
-    except BaseException:
-        file.close()
+    except BaseException as error:
+        _discard(file)
+        if isinstance(error, OSError):
+            raise _no_room(error) from error
         raise
     return Export(file=file, manifest=manifest)
 
@@ -190,6 +189,12 @@ def _temporary_file() -> IO[bytes]:
         return tempfile.TemporaryFile()
     except OSError as error:
         raise _no_room(error) from error
+
+
+def _discard(file: IO[bytes]) -> None:
+    # What is still in its buffer has no room either.
+    with suppress(OSError):
+        file.close()
 
 
 def _no_room(error: OSError) -> StorageError:

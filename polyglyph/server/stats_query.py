@@ -16,6 +16,7 @@ from polyglyph.routing.scripts import is_script_of_text
 
 PARAMETERS = ("format", "by", *COLUMNS, "since")
 _FINGERPRINT = re.compile(r"sha256:[0-9a-f]{64}")
+_SCRIPT = re.compile(r"[A-Z][a-z]{3}")
 _UNIX_TIME = re.compile(r"\d{1,12}(\.\d{1,9})?")
 _OVERFLOW_SCRIPT = overflow_key(PHASES[0]).script
 
@@ -134,7 +135,10 @@ def _iso_time(text: str) -> datetime | None:
 
 
 def _check_script(code: str | None, *, param: str) -> None:
-    if code is not None and code != _OVERFLOW_SCRIPT and not is_script_of_text(code):
+    if code is None or code == _OVERFLOW_SCRIPT:
+        return
+    # ICU takes other spellings too, which no label has.
+    if not (_SCRIPT.fullmatch(code) and is_script_of_text(code)):
         raise RequestError(f"{param}: expected a script's code like 'Cyrl' (ISO 15924), got {code!r:.60}", param=param)
 
 
