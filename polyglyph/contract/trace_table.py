@@ -135,4 +135,6 @@ def _each_of(scripts: Sequence[str], num_layers: int) -> pa.Array:
 
 
 def _words(index_R: Array, words: list[str]) -> pa.Array:
-    return pa.DictionaryArray.from_arrays(pa.array(index_R), pa.array(words, pa.string()))
+    # A request's id may be the caller's own, and JSON can spell lone surrogates, which no UTF-8 can: they become "?".
+    texts = [word.encode(errors="replace").decode() for word in words]
+    return pa.DictionaryArray.from_arrays(pa.array(index_R), pa.array(texts, pa.string()))

@@ -101,6 +101,11 @@ def test_tokens_of_the_prefix_cache_whose_experts_are_known_keep_them(tmp_path: 
     assert differences(trace, back) == []
 
 
+def test_an_id_that_is_no_text_is_written_as_far_as_it_is(tmp_path: Path):
+    (back,) = read_traces(write(tmp_path / "t.parquet", [make_trace(2, HEADER, request_id="a\ud800\0б")]))
+    assert back.request_id == "a?\0б"
+
+
 def test_no_sequence_makes_an_empty_table_of_the_same_columns():
     assert table_of([]).schema == COLUMNS
     assert table_of([make_trace(0, HEADER)]).num_rows == 0
