@@ -24,8 +24,10 @@ from polyglyph.kernels.label_scripts.rows import (
 from polyglyph.kernels.label_scripts.table import (
     ATTACHES,
     BREAK,
+    FIRST_REGION,
     HEAD_BITS,
     HEAD_LEN_SHIFT,
+    NO_RANGE,
     OUTVOTES,
     LabelTable,
 )
@@ -73,8 +75,8 @@ def _columns(table: LabelTable) -> Columns:
         table.head_V.numpy(),
         table.tail_V.numpy(),
         table.characters.numpy(),
-        table.blocks.numpy(),
-        table.regions.numpy(),
+        table.ranges_B.numpy(),
+        table.is_home_SB.numpy(),
     )
 
 
@@ -91,7 +93,7 @@ def _label_rows(
 @njit
 def _label_chunk(ids: Array, num_valid: Int, state: Int, columns: Columns, out: Array) -> Int:
     """Label every token; give the state after the first `num_valid`."""
-    label_V, end_V, scripted_V, flags_V, head_V, tail_V, characters, blocks, regions = columns
+    label_V, end_V, scripted_V, flags_V, head_V, tail_V, characters, ranges_B, is_home_SB = columns
     num_tokens = len(label_V) - 1
     pending, last, scripted = state & PENDING_MASK, state >> LAST_SHIFT & 0xFF, state >> SCRIPTED_SHIFT & 0xFF
     kept, num_kept = state, min(num_valid, len(ids))
@@ -116,7 +118,7 @@ def _label_chunk(ids: Array, num_valid: Int, state: Int, columns: Columns, out: 
             pending = pending or tail
             label = completed if completed and not flags & OUTVOTES else label or completed
             if not label and pending:
-                label = _guess(pending, last, scripted, blocks, regions)
+                label = _guess(pending, last, scripted, ranges_B, is_home_SB)
         out[index] = label
         if index + 1 == num_kept:
             kept = scripted << SCRIPTED_SHIFT | last << LAST_SHIFT | pending
@@ -150,13 +152,10 @@ def _extend(pending: Int, bits: Int) -> Int:
 
 
 @njit
-def _guess(pending: Int, last: Int, scripted: Int, blocks: Array, regions: Array) -> Int:
+def _guess(pending: Int, last: Int, scripted: Int, ranges_B: Array, is_home_SB: Array) -> Int:
     code, missing = pending & CODE_MASK, pending >> MISSING_SHIFT & 3
-    guess = np.int64(AMBIGUOUS)
-    if missing == 1:
-        guess = np.int64(blocks[code])
-    elif missing == 2:
-        guess = np.int64(regions[code])
-    if guess == AMBIGUOUS:
+    index = code if missing == 1 else FIRST_REGION + code if missing == 2 else NO_RANGE
+    guess = np.int64(ranges_B[index])
+    if guess == AMBIGUOUS or is_home_SB[scripted, index]:
         return scripted
     return last if guess >= LETTER else guess

@@ -19,8 +19,10 @@ from polyglyph.kernels.label_scripts.rows import (
 from polyglyph.kernels.label_scripts.table import (
     ATTACHES,
     BREAK,
+    FIRST_REGION,
     HEAD_BITS,
     HEAD_LEN_SHIFT,
+    NO_RANGE,
     OUTVOTES,
     LabelTable,
 )
@@ -159,10 +161,10 @@ def _carry(index_T: Tensor, begin_T: Tensor, sets_T: Tensor, value_T: Tensor, ca
 
 
 def _guess(pending_T: Tensor, last_T: Tensor, scripted_T: Tensor, table: LabelTable) -> Tensor:
-    """Give the label of each unfinished character: its block's script, else that of the last scripted character."""
+    """Give the label of each unfinished character from those that begin with the same bytes."""
     code_T, missing_T = pending_T & CODE_MASK, pending_T >> MISSING_SHIFT & 3
-    block_T = table.blocks[code_T.clamp(max=len(table.blocks) - 1)].long()
-    region_T = table.regions[code_T.clamp(max=len(table.regions) - 1)].long()
-    guess_T = torch.where(missing_T == 1, block_T, torch.where(missing_T == 2, region_T, AMBIGUOUS))
-    guess_T = torch.where(guess_T == AMBIGUOUS, scripted_T, guess_T)
-    return torch.where(guess_T >= LETTER, last_T, guess_T)
+    longer_T = torch.where(missing_T == 2, code_T + FIRST_REGION, NO_RANGE)
+    index_T = torch.where(missing_T == 1, code_T, longer_T).clamp(max=NO_RANGE)
+    guess_T = table.ranges_B[index_T].long()
+    stays_T = (guess_T == AMBIGUOUS) | table.is_home_SB[scripted_T, index_T]
+    return torch.where(stays_T, scripted_T, torch.where(guess_T >= LETTER, last_T, guess_T))

@@ -20,8 +20,10 @@ from polyglyph.kernels.label_scripts.rows import (
 from polyglyph.kernels.label_scripts.table import (
     ATTACHES,
     BREAK,
+    FIRST_REGION,
     HEAD_BITS,
     HEAD_LEN_SHIFT,
+    NO_RANGE,
     OUTVOTES,
     LabelTable,
 )
@@ -152,10 +154,10 @@ def _take(pending: Pending | None, head: int) -> tuple[Pending | None, int | Non
 
 
 def _guess(table: LabelTable, pending: Pending, last: int, scripted: int) -> int:
-    """Give the label of an unfinished character: its block's script, else that of the last scripted character."""
-    blocks = {1: table.blocks, 2: table.regions}.get(pending.missing)
-    guess = AMBIGUOUS if blocks is None else int(blocks[pending.code])
-    if guess == AMBIGUOUS:
+    """Give the label of an unfinished character from those that begin with the same bytes."""
+    index = {1: pending.code, 2: FIRST_REGION + pending.code}.get(pending.missing, NO_RANGE)
+    guess = int(table.ranges_B[index])
+    if guess == AMBIGUOUS or table.is_home_SB[scripted, index]:
         return scripted
     return last if _attaches(guess) else guess
 

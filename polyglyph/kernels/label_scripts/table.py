@@ -1,6 +1,6 @@
 """The vocabulary as the device sees it: of each token what its own bytes say, and of each character its class.
 
-Shapes: V tokens of the vocabulary.
+Shapes: V tokens of the vocabulary, S scripts, B ranges of characters.
 """
 
 from dataclasses import dataclass
@@ -21,6 +21,12 @@ HEAD_LEN_SHIFT = 3 * HEAD_BITS
 MAX_HEAD_LEN = 4
 """At least one byte more than any character can use."""
 
+FIRST_REGION = 0x110000 // 64
+"""Index of the first range of 4096 code points, behind those of 64."""
+NO_RANGE = FIRST_REGION + 0x110000 // 4096
+"""Index of the range of all that is longer."""
+NUM_RANGES = NO_RANGE + 1
+
 
 @dataclass(frozen=True, eq=False)
 class LabelTable:
@@ -39,8 +45,9 @@ class LabelTable:
         head_V: int32 [V + 1], up to three continuation bytes, and their number, at most `MAX_HEAD_LEN`.
         tail_V: int32 [V + 1], the unfinished character (see `rows`), 0 for none.
         characters: uint8 [0x110000], class of each code point (see `classes`).
-        blocks: uint8 [0x4400], class of each 64 code points: what an unfinished character of them is taken for.
-        regions: uint8 [0x110], class of each 4096 code points.
+        ranges_B: uint8 [NUM_RANGES], class that most assigned characters of a range have: what an unfinished character
+            is taken for. The ranges are those of 64 code points, of 4096, and one for whatever is longer.
+        is_home_SB: bool [S, NUM_RANGES], whether a request whose last script this is stays in it there.
     """
 
     scripts: tuple[str, ...]
@@ -51,8 +58,8 @@ class LabelTable:
     head_V: Tensor
     tail_V: Tensor
     characters: Tensor
-    blocks: Tensor
-    regions: Tensor
+    ranges_B: Tensor
+    is_home_SB: Tensor
 
     @property
     def num_scripts(self) -> int:

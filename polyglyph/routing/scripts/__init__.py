@@ -7,5 +7,14 @@ from polyglyph.routing.scripts.dominant import (
     is_script_of_text,
     script_of,
 )
+from polyglyph.routing.scripts.entities import as_writing_system, entity_script
 
-__all__ = ["MAX_CHARACTERS", "NO_SCRIPT", "dominant_script", "is_script_of_text", "script_of"]
+__all__ = [
+    "MAX_CHARACTERS",
+    "NO_SCRIPT",
+    "as_writing_system",
+    "dominant_script",
+    "entity_script",
+    "is_script_of_text",
+    "script_of",
+]

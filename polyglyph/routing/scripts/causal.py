@@ -51,8 +51,8 @@ def build_label_table(vocabulary: Vocabulary, characters: Characters) -> LabelTa
         head_V=head_V,
         tail_V=tail_V,
         characters=torch.from_numpy(characters.classes_C),
-        blocks=torch.from_numpy(characters.blocks_B),
-        regions=torch.from_numpy(characters.regions_A),
+        ranges_B=torch.from_numpy(characters.ranges_B),
+        is_home_SB=torch.from_numpy(characters.is_home_SB),
     )
 
 

@@ -1,6 +1,6 @@
 """Every code point's class by ICU: its script's index, or how it takes its neighbours' script.
 
-Letters: C code points, B blocks of 64, A areas of 4096 code points.
+Letters: C code points, S scripts, B ranges of code points (see `kernels.label_scripts.table`), K classes.
 """
 
 from dataclasses import dataclass
@@ -12,10 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from polyglyph.kernels.label_scripts.classes import AMBIGUOUS, LETTER, MARK, MAX_SCRIPTS, NO_SCRIPT
+from polyglyph.kernels.label_scripts.table import FIRST_REGION, NUM_RANGES
 
 Classes = NDArray[np.uint8]
 
 NUM_CODE_POINTS = 0x110000
+NUM_CLASSES = 256
 BLOCK, REGION = 64, 4096
 """Code points that share all bytes of their UTF-8 form but the last one, or the last two."""
 
@@ -29,14 +31,15 @@ class Characters:
     Attributes:
         scripts: ISO 15924 codes by index: `Zyyy`, then every script that has a character, in alphabetical order.
         classes_C: uint8 [0x110000], index of the script; `LETTER` and `MARK` for what takes a neighbour's script.
-        blocks_B: uint8 [0x4400], class of more than half of the assigned characters of 64, else `AMBIGUOUS`.
-        regions_A: uint8 [0x110], the same of 4096.
+        ranges_B: uint8 [NUM_RANGES], class of more than half of a range's assigned characters, else `AMBIGUOUS`.
+        is_home_SB: bool [S, NUM_RANGES], whether the script has characters in the range; where most are shared by
+            scripts, whether more than half of the script's are there.
     """
 
     scripts: tuple[str, ...]
     classes_C: Classes
-    blocks_B: Classes
-    regions_A: Classes
+    ranges_B: Classes
+    is_home_SB: NDArray[np.bool_]
 
 
 @cache
@@ -51,15 +54,8 @@ def characters() -> Characters:
     _fill(classes_C, "[:sc=Zinh:]", MARK)
     is_assigned_C = np.zeros(NUM_CODE_POINTS, dtype=np.uint8)
     _fill(is_assigned_C, "[^[:sc=Zzzz:]]", 1)
-    # Four-byte forms begin at 0x10000 and three-byte ones at 0x800: region 0 is only ever read for the latter.
-    begins_C = is_assigned_C.copy()
-    begins_C[:0x800] = 0
-    return Characters(
-        scripts=scripts,
-        classes_C=classes_C,
-        blocks_B=_majorities(classes_C, is_assigned_C, BLOCK),
-        regions_A=_majorities(classes_C, begins_C, REGION),
-    )
+    ranges_B, is_home_SB = _survey(classes_C, is_assigned_C, num_scripts=len(scripts))
+    return Characters(scripts, classes_C, ranges_B, is_home_SB)
 
 
 def _scripts() -> list[str]:
@@ -76,12 +72,28 @@ def _fill(values_C: Classes, pattern: str, value: int) -> None:
         values_C[begin : end + 1] = value
 
 
-def _majorities(classes_C: Classes, is_counted_C: Classes, width: int) -> Classes:
-    """Give for each stretch of `width` code points the class of more than half of the counted ones."""
-    found = np.full(NUM_CODE_POINTS // width, AMBIGUOUS, dtype=np.uint8)
-    pairs = zip(classes_C.reshape(-1, width), is_counted_C.reshape(-1, width), strict=True)
-    for index, (classes, is_counted) in enumerate(pairs):
-        counts = np.bincount(classes[is_counted != 0], minlength=1)
-        if 2 * counts.max() > counts.sum():
-            found[index] = counts.argmax()
-    return found
+def _survey(classes_C: Classes, is_assigned_C: Classes, *, num_scripts: int) -> tuple[Classes, NDArray[np.bool_]]:
+    """Give the majority of every range of characters, and where each script is at home."""
+    counts_BK = np.concatenate((_count(classes_C, is_assigned_C, BLOCK), _count(classes_C, is_assigned_C, REGION)))
+    # Region 0 is read for the three-byte forms that begin with E0, and those begin at 0x800.
+    counts_BK[FIRST_REGION] -= counts_BK[: 0x800 // BLOCK].sum(0)
+    counts_BK = np.concatenate((counts_BK, np.zeros_like(counts_BK[:1])))
+
+    ranges_B = np.full(NUM_RANGES, AMBIGUOUS, dtype=np.uint8)
+    has_majority_B = 2 * counts_BK.max(1) > counts_BK.sum(1)
+    ranges_B[has_majority_B] = counts_BK.argmax(1)[has_majority_B]
+
+    counts_SB = counts_BK[:, :num_scripts].T
+    total_S1 = counts_BK[:FIRST_REGION, :num_scripts].sum(0)[:, None]
+    is_shared_B = (ranges_B == NO_SCRIPT) | (ranges_B >= LETTER)
+    is_home_SB = (counts_SB > 0) & (~is_shared_B | (2 * counts_SB > total_S1))
+    is_home_SB[NO_SCRIPT] = False
+    return ranges_B, np.ascontiguousarray(is_home_SB)
+
+
+def _count(classes_C: Classes, is_assigned_C: Classes, width: int) -> NDArray[np.int64]:
+    """Give how many assigned characters of each class every stretch of `width` code points has."""
+    range_C = np.arange(NUM_CODE_POINTS) // width
+    cell_C = (range_C * NUM_CLASSES + classes_C)[is_assigned_C != 0]
+    num_ranges = NUM_CODE_POINTS // width
+    return np.bincount(cell_C, minlength=num_ranges * NUM_CLASSES).reshape(num_ranges, NUM_CLASSES)

@@ -24,15 +24,20 @@ def dominant_script(text: str) -> str:
     Returns:
         ISO 15924 code, `Zyyy` when no character has a script.
     """
-    if len(text) > MAX_CHARACTERS:
-        half = MAX_CHARACTERS // 2
-        text = text[:half] + text[-half:]
     totals: Counter[str] = Counter()
-    for character, count in Counter(text).items():
+    for character, count in Counter(without_middle(text)).items():
         script = script_of(ord(character))
         if script not in _NOT_COUNTED:
             totals[script] += count
     return max(totals, key=totals.__getitem__, default=NO_SCRIPT)
+
+
+def without_middle(text: str) -> str:
+    """Give a text that is longer than `MAX_CHARACTERS` without its middle."""
+    if len(text) <= MAX_CHARACTERS:
+        return text
+    half = MAX_CHARACTERS // 2
+    return text[:half] + text[-half:]
 
 
 @lru_cache(maxsize=65_536)

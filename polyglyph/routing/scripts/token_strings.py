@@ -33,12 +33,12 @@ def reader_of(decoder: Step | None) -> ToBytes:
     steps = [_STEPS[step["type"]](step) for step in _flat(decoder) if step["type"] in _STEPS]
 
     def read(token: str) -> bytes:
-        value: str | bytes = token
         for step in steps:
-            value = step(value)
+            value = step(token)
             if isinstance(value, bytes):
                 return value
-        return plain_bytes(value)
+            token = value
+        return plain_bytes(token)
 
     return read
 
