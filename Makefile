@@ -17,6 +17,7 @@ serve: $(STAMP) ## Install everything and serve the bundled organism on 127.0.0.
 	@exec $(BIN)/polyglyph serve $(ARGS)
 
 test: $(STAMP) ## Install everything and run all tests, each real engine in a process of its own
+	@requirements/test-data.sh $(VENV)
 	@$(BIN)/python tests/run.py $(ARGS)
 
 check: $(STAMP) ## Format, lint, types and import directions, in under a minute
