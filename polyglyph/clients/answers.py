@@ -85,6 +85,7 @@ class ServerSettings(Answer):
     stats: bool = True
     steering_default: str = "off"
     inline_edits: bool = True
+    max_body_bytes: int | None = None
 
 
 class LoadedModel(Answer):
@@ -96,3 +97,12 @@ class LoadedModel(Answer):
     engine: EngineSettings = EngineSettings()
     settings: ServerSettings = ServerSettings()
     versions: Annotated[dict[str, Any], Field(default_factory=dict)]
+
+
+class ImportedStats(Answer):
+    """What an import added; `digest` identifies the sums, in whatever format they came."""
+
+    groups: int
+    tokens: int
+    cached_tokens: int
+    digest: str

@@ -42,6 +42,7 @@ class CountingServer:
 
     max_model_len: int = 1000
     max_body_bytes: int = 1 << 20
+    said_max_body_bytes: int | None = None
     fault: Callable[[int], Any] = lambda number: None
     gate: threading.Event = field(default_factory=threading.Event)
     says_cached: bool = True
@@ -135,7 +136,7 @@ class CountingServer:
         return {
             **MODEL.model_dump(mode="json"),
             "workers": [],
-            "settings": {"stats": self.keeps_stats},
+            "settings": {"stats": self.keeps_stats, "max_body_bytes": self.said_max_body_bytes},
             "engine": {"model": "/nowhere/fake", "max_model_len": self.max_model_len},
         }
 

@@ -11,6 +11,7 @@ import pytest
 from polyglyph.clients import ApiKeyError, AsyncPolyglyph, ServerUnreachableError
 from polyglyph.clients.errors import AnswerError
 from polyglyph.clients.profile import Ending, ProfileFailedError, Split, Stop, profile
+from polyglyph.clients.profile import drive as drive_module
 from polyglyph.clients.profile import sender as sender_module
 from polyglyph.clients.profile.document import Reason
 from polyglyph.contract.errors import ConflictError, RequestError
@@ -113,6 +114,15 @@ async def test_a_document_over_the_largest_body_is_cut_too(server, tmp_path):
     server.max_body_bytes = 2000
     report = await run(server, corpus_of(tmp_path, "word " * 900))
     assert (report.num_cut_documents, report.total.prompt_tokens) == (1, 900)
+
+
+async def test_a_request_over_the_limit_that_the_server_names_is_never_sent(server, tmp_path):
+    server.said_max_body_bytes = 1000
+    chat = {"messages": [{"role": "user", "content": "word " * 400}]}
+    report = await run(server, corpus_of(tmp_path, "\N{NULL} word " * 200, chat))
+    assert report.total.prompt_tokens == 400
+    assert all(len(json.dumps(body)) <= 1000 for body in server.bodies)
+    assert report.skipped == {Reason.TOO_LONG: 1}
 
 
 async def test_what_cannot_be_cut_is_skipped_as_too_long(server, tmp_path):
@@ -226,6 +236,22 @@ async def test_a_finished_document_is_not_sent_again_when_a_run_goes_on(server, 
     again = await run(server, corpus, resumes=True)
     assert (again.num_documents_before, again.num_documents) == (30, 0)
     assert again.unreconciled == "nothing was sent"
+
+
+async def test_a_run_that_begins_anew_says_what_an_unfinished_one_had_counted(server, tmp_path):
+    server.fault = lambda number: {"message": "gone", "param": "model"} if number == 3 else None
+    with pytest.raises(ProfileFailedError):
+        await run(server, numbered(tmp_path, 9), concurrency=1)
+    report = await run(server, numbered(tmp_path, 9))
+    assert (report.num_documents, report.num_set_aside) == (9, 3)
+    assert "--resume" in "\n".join(report.lines())
+
+
+async def test_a_fault_of_our_own_ends_the_run_and_is_not_passed_over(server, tmp_path, monkeypatch):
+    monkeypatch.setattr(drive_module, "halve", lambda text: 1 / 0)
+    server.max_model_len = 2
+    with pytest.raises(ZeroDivisionError):
+        await run(server, numbered(tmp_path, 9))
 
 
 async def test_a_document_that_stands_twice_is_counted_twice_also_across_runs(server, tmp_path):

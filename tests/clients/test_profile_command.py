@@ -2,16 +2,19 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
 from collections import Counter
+from pathlib import Path
 
 import pytest
 import typer.testing
 
 from polyglyph.clients.commands import app
 from polyglyph.clients.exit_codes import ExitCode
+from polyglyph.clients.profile.document import Reason
 from polyglyph.clients.profile.offline import server_command
 from tests.clients.profile_server import ADMIN_KEY, CountingServer, Lost, listening
 
@@ -110,6 +113,7 @@ def test_steering_is_a_word_or_json(variables, server, corpus, value, field):
         (["--offline", "-o", "x.parquet", "--resume"], "nothing to go on with"),
         (["--offline", "-o", "x.parquet", "--url", "http://127.0.0.1:9"], "--url"),
         (["-o", "nowhere/x.parquet"], "no folder"),
+        (["-o", "x.doc"], ".safetensors"),
     ],
 )
 def test_what_cannot_be_done_is_refused_before_anything_is_sent(variables, server, corpus, words, said):
@@ -209,3 +213,9 @@ def test_an_offline_engine_gets_the_model_the_flags_and_a_port_of_its_own():
     command = server_command(["org/model", "--enforce-eager"], 8123)
     assert command[1:6] == ["-m", "polyglyph.clients", "serve", "org/model", "--enforce-eager"]
     assert " ".join(command[6:]) == "--host 127.0.0.1 --port 8123 --enable-prompt-tokens-details"
+
+
+def test_the_page_explains_every_reason_for_skipping():
+    page = Path(__file__).parents[2].joinpath("docs", "profile.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| `([^`]+)` \|", page.partition("<!-- reasons -->")[2].partition("\n\n")[0], re.MULTILINE)
+    assert rows == [reason.value for reason in Reason]

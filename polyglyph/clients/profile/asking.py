@@ -56,12 +56,19 @@ class Asking:
         max_tokens: Tokens to generate for chat messages; a text gets 1.
         shares_prefixes: Let the server's prefix cache serve what documents have in common. Otherwise every request
             has a salt of its own, and every token is computed and counted.
+        max_body_bytes: Largest request that the server reads; None when it does not say.
     """
 
     model: str
     steering: Any = None
     max_tokens: int = 1
     shares_prefixes: bool = False
+    max_body_bytes: int | None = None
+
+    def is_too_large(self, question: Question) -> bool:
+        """Whether a request is over the server's limit, which may answer it by closing the connection."""
+        limit = self.max_body_bytes
+        return limit is not None and len(json.dumps(question.body, ensure_ascii=False).encode()) > limit
 
     def question(self, document: Document, text: str | None) -> Question:
         """Give the request for a document, or for a part of its text."""

@@ -22,6 +22,7 @@ from polyglyph.clients.profile.run import DEFAULT_PATIENCE_S, ProfileFailedError
 from polyglyph.clients.profile.stop import Stop
 from polyglyph.clients.profile.text_file import Split
 from polyglyph.contract.errors import PolyglyphError
+from polyglyph.contract.exports.formats import format_of
 
 READING, SENDING, GOING_ON, OFFLINE = "Reading", "Sending", "Going on", "An engine of its own"
 MAX_CONCURRENCY = 100
@@ -217,10 +218,11 @@ def _show(report: ProfileReport, *, as_json: bool) -> None:
 
 def _check_can_save(connection: Connection, output: Path) -> None:
     """Refuse before anything is sent what could not be saved after."""
+    format_of(output)
     if not output.absolute().parent.is_dir():
         raise typer.BadParameter(f"--output: there is no folder {output.absolute().parent}")
     with connection.open() as server:
-        server.stats()
+        server.stats(by="")
 
 
 def _save(connection: Connection, report: ProfileReport, output: Path | None) -> None:

@@ -44,6 +44,7 @@ class Drive:
         self._before = Counter(state.earlier.finished) if state else Counter[str]()
         self._slots = asyncio.Semaphore(concurrency)
         self._tasks: set[asyncio.Task[None]] = set()
+        self._fault: BaseException | None = None
 
     async def run(self, entries: Iterable[Entry], *, limit: int | None = None) -> None:
         """Send the documents; returns when all are done, or when the pass was stopped or could not go on.
@@ -57,6 +58,8 @@ class Drive:
             await self._begin_all(entries, limit)
             while self._tasks:
                 await asyncio.wait(self._tasks)
+            if self._fault is not None:
+                raise self._fault
         finally:
             abandoning.cancel()
             self._abandon()
@@ -96,6 +99,10 @@ class Drive:
 
     def _forget(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
+        if not task.cancelled() and task.exception() is not None:
+            # No error that is foreseen: the run ends with it instead of with a document less.
+            self._fault = task.exception()
+            self._stop.asked.set()
         self._slots.release()
         self._watch(self.tally)
 

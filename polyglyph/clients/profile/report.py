@@ -40,6 +40,7 @@ class ProfileReport:
         examples: Some of it.
         num_maybe_twice: Documents that may be counted twice at most, in whole or in part: those in flight when earlier
             runs were cut off, and requests that were sent again after a lost answer.
+        num_set_aside: Documents that an unfinished run had counted, which this one did not go on with.
         duration_s: Seconds from the first request to the last answer.
         reconciliations: A comparison with the server's sums for every tag; empty when there was none.
         unreconciled: Why there was none.
@@ -58,6 +59,7 @@ class ProfileReport:
     skipped: Mapping[Reason, int]
     examples: Mapping[Reason, list[Skip]]
     num_maybe_twice: int
+    num_set_aside: int
     duration_s: float
     reconciliations: tuple[Reconciliation, ...]
     unreconciled: str
@@ -89,6 +91,7 @@ class ProfileReport:
             "tags": {tag: _tokens(usage) for tag, usage in sorted(self.usage.items())},
             "skipped": [self._skipped(reason, count) for reason, count in self.skipped.items()],
             "maybe_twice": self.num_maybe_twice,
+            "set_aside": self.num_set_aside,
             "duration_s": round(self.duration_s, 3),
             "documents_per_s": round(self.num_documents / seconds, 2),
             "tokens_per_s": round(self.total.passed_tokens / seconds, 1),
@@ -109,12 +112,16 @@ class ProfileReport:
         yield f"tokens     {total.prompt_tokens} in prompts{cached}{generated}"
         rates = f"{self.num_documents / seconds:.1f} documents/s, {total.passed_tokens / seconds:.0f} tokens/s"
         yield f"duration   {self.duration_s:.1f} s, {rates}"
-        yield f"skipped    {sum(self.skipped.values())}" + _said(self.num_ignored_files, "files of other kinds")
+        yield f"skipped    {sum(self.skipped.values())}" + _said(
+            self.num_ignored_files, "ignored by their kind", "file"
+        )
         for reason, count in self.skipped.items():
             yield f"           {count} {reason}, such as"
             yield from (f"             {skip.place}: {skip.detail}" for skip in self.examples.get(reason, ()))
         if self.num_maybe_twice:
             yield f"twice      at most {self.num_maybe_twice} documents, in whole or in part"
+        if self.num_set_aside:
+            yield f"begun anew {self.num_set_aside} documents of an unfinished run had been counted: see --resume"
         yield from self._conservation()
 
     def _conservation(self) -> Iterator[str]:
@@ -158,5 +165,6 @@ def _reconciliation(found: Reconciliation) -> dict[str, Any]:
     }
 
 
-def _said(count: int, words: str) -> str:
-    return f", {count} {words}" if count else ""
+def _said(count: int, words: str, thing: str = "") -> str:
+    things = f" {thing}{'s' if count > 1 else ''}" if thing else ""
+    return f", {count}{things} {words}" if count else ""

@@ -91,6 +91,7 @@ async def profile(
         steering=steering,
         max_tokens=max_tokens,
         shares_prefixes=shares_prefixes,
+        max_body_bytes=model.settings.max_body_bytes,
     )
     settings = _settings(documents, asking, model)
     stop = stop or Stop()
@@ -111,6 +112,7 @@ async def profile(
     report = ProfileReport(
         **_read(documents),
         **_done(drive),
+        num_set_aside=noted.set_aside.finished.total() if noted else 0,
         num_maybe_twice=sender.num_unsure + (noted.earlier.num_open if noted else 0),
         duration_s=duration_s,
         reconciliations=reconciliations,

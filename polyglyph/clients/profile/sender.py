@@ -90,9 +90,11 @@ class Sender:
             started = time.monotonic()
             num_tries = num_failures = 0
             while True:
+                question = self._asking.question(document, text)  # made anew each time: a salt is used once
+                if self._asking.is_too_large(question):
+                    raise TooLongError(f"the request is over the server's {self._asking.max_body_bytes} bytes")
                 try:
-                    # Asked anew each time: a salt is used once.
-                    return await self._ask(self._asking.question(document, text))
+                    return await self._ask(question)
                 except StatusError as answer:
                     num_failures += self._weigh(answer)
                     if num_failures >= NUM_FAILURES:

@@ -33,7 +33,7 @@ class ServerSums:
     async def read(cls, client: "AsyncPolyglyph") -> Self:
         """Read the sums before a run."""
         try:
-            return cls(client, counted_by_tag(await client.stats()), "")
+            return cls(client, counted_by_tag(await client.stats(by="tag")), "")
         except (AdminKeyError, ApiKeyError) as error:
             return cls(client, {}, str(error))
 
@@ -45,10 +45,11 @@ class ServerSums:
         for look in range(NUM_LOOKS if usage and not self.closed else 0):
             await asyncio.sleep(LOOK_AGAIN_S if look else 0)
             try:
-                after = counted_by_tag(await self._client.stats())
+                after = counted_by_tag(await self._client.stats(by="tag"))
             except PolyglyphError as error:
                 self.closed = str(error)
-                return ()
+                continue
+            self.closed = ""
             found = reconcile(
                 self._before, after, usage, selections_per_token=selections_per_token, is_unsure=is_unsure
             )

@@ -4,7 +4,6 @@ A file of JSON Lines that only grows: a header with the run's settings, a line b
 after its last. What was begun and not ended when the run was cut off may be counted twice; nothing else can.
 """
 
-import fcntl
 import json
 import os
 import time
@@ -48,12 +47,16 @@ class State:
     """The state file of the run that is going on.
 
     Attributes:
-        earlier: What was found in the file.
+        earlier: What this run goes on with.
+        set_aside: An unfinished run that this one does not go on with.
     """
 
-    def __init__(self, path: Path, descriptor: int, earlier: Earlier) -> None:
+    def __init__(
+        self, path: Path, descriptor: int, *, earlier: Earlier = NOTHING, set_aside: Earlier = NOTHING
+    ) -> None:
         self.path = path
         self.earlier = earlier
+        self.set_aside = set_aside
         self._descriptor = descriptor
         self._synced_at = time.monotonic()
 
@@ -135,11 +138,11 @@ def _opened(path: Path, descriptor: int, settings: Mapping[str, Any], *, resumes
     earlier = _earlier(path, data, settings if resumes else None) if data else NOTHING
     if data and resumes:
         _drop_torn_line(descriptor, data)
-        return State(path, descriptor, earlier)
-    if data and not earlier.has_ended:
+        return State(path, descriptor, earlier=earlier)
+    if not earlier.has_ended:
         path.with_name(path.name + ".previous").write_bytes(data)
     os.ftruncate(descriptor, 0)
-    state = State(path, descriptor, earlier)
+    state = State(path, descriptor, set_aside=NOTHING if earlier.has_ended else earlier)
     state._append({"schema": SCHEMA, "settings": settings})  # noqa: SLF001 - its own module
     return state
 
@@ -150,6 +153,8 @@ def _write(descriptor: int, data: bytes) -> None:
 
 
 def _lock(path: Path, descriptor: int) -> None:
+    import fcntl  # only POSIX has it, and only this command needs it
+
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
