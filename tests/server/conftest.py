@@ -1,13 +1,18 @@
 """The fake server that the tests of the HTTP side talk to."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import httpx
 import pytest
 from fastapi import FastAPI
+from pydantic import SecretStr
 
 from tests.server.fakes import ADMIN_KEY, FakeVllm, FakeWorkers, make_app
+
+if TYPE_CHECKING:
+    from tests.support.postgresql import PostgresqlServer
 
 
 @pytest.fixture(autouse=True)
@@ -16,6 +21,22 @@ def settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> pytest.MonkeyPa
     monkeypatch.setenv("POLYGLYPH_DATA_DIR", str(tmp_path / "data"))
     monkeypatch.setenv("POLYGLYPH_ADMIN_KEY", ADMIN_KEY)
     return monkeypatch
+
+
+@pytest.fixture(scope="session")
+def postgresql() -> Iterator["PostgresqlServer"]:
+    """Give a real PostgreSQL server, started when the first test wants it."""
+    from tests.support.postgresql import PostgresqlServer
+
+    server = PostgresqlServer()
+    yield server
+    server.close()
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def url(request: pytest.FixtureRequest) -> SecretStr | None:
+    """Give the URL of an empty PostgreSQL database, and None for SQLite: what asks for it runs on both."""
+    return None if request.param == "sqlite" else request.getfixturevalue("postgresql").new_database()
 
 
 @pytest.fixture

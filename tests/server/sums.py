@@ -7,12 +7,18 @@ from typing import Any
 import numpy as np
 from pydantic import SecretStr
 
+from polyglyph.contract.model import ModelBinding
 from polyglyph.contract.sums import GroupKey, GroupSums, StatsQuery
 from polyglyph.server.ledger import Ledger
 from polyglyph.server.store.address import address_of
 from polyglyph.server.store.store import Store, open_store
-from tests.server.fakes import BINDING, EXPERTS, LAYERS, TOP_K
 
+LAYERS, EXPERTS, TOP_K = 4, 8, 2
+# Not the fakes' model: processes that are killed by the dozen should not load a server.
+MODEL = ModelBinding(
+    architecture="FakeMoeForCausalLM", layers=LAYERS, experts=EXPERTS, top_k=TOP_K, fingerprint="sha256:" + "a" * 64
+)
+OTHER_MODEL = MODEL.model_copy(update={"fingerprint": "sha256:" + "b" * 64})
 Totals = dict[GroupKey, tuple[int, int, int, float]]
 KEY = GroupKey("Latn", "Latn", "prompt", "", "")
 
@@ -55,5 +61,5 @@ def open_at(folder: Path, url: SecretStr | None = None, *, busy_timeout_s: float
 
 
 def make_ledger(store: Store, **settings: Any) -> Ledger:
-    model = settings.pop("model", BINDING)
+    model = settings.pop("model", MODEL)
     return Ledger(store, model, versions={"polyglyph": "test"}, **settings)

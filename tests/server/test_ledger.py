@@ -15,23 +15,21 @@ from polyglyph.contract.sums import COLUMNS, SUMMED, GroupKey, GroupSums, StatsQ
 from polyglyph.server.ledger import Ledger
 from polyglyph.server.ledger_facts import TokenLabels
 from polyglyph.server.store.store import Store
-from tests.server.fakes import EXPERTS, LAYERS, OTHER_BINDING, TOP_K
-from tests.server.sums import KEY, key, make_ledger, num_tokens, open_at, read, sums
-from tests.support.postgresql import PostgresqlServer
+from tests.server.sums import (
+    EXPERTS,
+    KEY,
+    LAYERS,
+    OTHER_MODEL,
+    TOP_K,
+    key,
+    make_ledger,
+    num_tokens,
+    open_at,
+    read,
+    sums,
+)
 
 NOW = datetime(2026, 5, 4, 12, 30, tzinfo=UTC)
-
-
-@pytest.fixture(scope="module")
-def postgresql() -> Iterator[PostgresqlServer]:
-    server = PostgresqlServer()
-    yield server
-    server.close()
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-def url(request: pytest.FixtureRequest) -> SecretStr | None:
-    return None if request.param == "sqlite" else request.getfixturevalue("postgresql").new_database()
 
 
 @pytest.fixture
@@ -203,7 +201,7 @@ def test_a_server_with_nothing_to_flush_notices_a_reset_too(store: Store):
 
 
 def test_models_share_a_store_and_see_only_their_own_sums(store: Store):
-    ours, theirs = make_ledger(store), make_ledger(store, model=OTHER_BINDING)
+    ours, theirs = make_ledger(store), make_ledger(store, model=OTHER_MODEL)
     ours.add([sums(1)])
     theirs.add([sums(2)])
     ours.flush()

@@ -1,5 +1,6 @@
 """Brings the store's layout up to date at start; servers that start together take turns."""
 
+import sqlite3
 import time
 import uuid
 from pathlib import Path
@@ -88,7 +89,7 @@ def _use_wal(engine: Engine) -> None:
             with engine.connect().execution_options(**{BEGIN: ""}) as connection:
                 connection.exec_driver_sql("PRAGMA journal_mode = WAL")
                 return
-        except OperationalError:
-            if time.monotonic() > end:
+        except OperationalError as error:
+            if getattr(error.orig, "sqlite_errorcode", None) != sqlite3.SQLITE_BUSY or time.monotonic() > end:
                 raise
             time.sleep(0.05)
