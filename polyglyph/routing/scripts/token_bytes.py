@@ -35,7 +35,9 @@ def read_token_bytes(tokenizer: Any) -> TokenBytes:
         TypeError: It is none of these and has no `get_vocab()`.
     """
     token_bytes = _read_model(tokenizer)
-    token_bytes |= _read_added(getattr(tokenizer, "added_tokens_decoder", None) or {})
+    added_tokens = getattr(tokenizer, "added_tokens_decoder", None)
+    # mistral_common's tokenizer in transformers has a method of this name that always fails.
+    token_bytes |= _read_added(added_tokens) if isinstance(added_tokens, Mapping) else {}
     token_bytes |= dict.fromkeys(getattr(tokenizer, "all_special_ids", ()), b"")
     return {token: text for token, text in token_bytes.items() if text and token >= 0}
 
