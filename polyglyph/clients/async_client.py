@@ -1,16 +1,24 @@
 """The asynchronous Python client; the same surface as the synchronous one, awaited."""
 
+from collections.abc import AsyncIterator
+from contextlib import aclosing, asynccontextmanager
 from functools import cached_property
+from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar, Unpack
 
 import httpx
 
 from polyglyph.clients import calls
-from polyglyph.clients.answers import LoadedModel, PlanEntry, Validation
+from polyglyph.clients.answers import ImportedStats, LoadedModel, PlanEntry, Validation
 from polyglyph.clients.calls import Call
 from polyglyph.clients.errors import unreachable
 from polyglyph.clients.keys import DEFAULT_TIMEOUT_S, DEFAULT_URL, Keys
+from polyglyph.clients.stats.filters import StatsFilters
+from polyglyph.clients.stats.receiving import receiving
+from polyglyph.clients.stats.sending import chunks_of, sendable
+from polyglyph.contract.exports.formats import Format, format_of
+from polyglyph.contract.exports.manifest import Manifest
 from polyglyph.contract.plan import Plan
 from polyglyph.contract.policy import Policy
 from polyglyph.contract.stats import Stats
@@ -67,9 +75,34 @@ class AsyncPolyglyph:
         """Give what is loaded, and the hooks of every worker."""
         return await self.send(calls.get_model())
 
-    async def stats(self, **filters: str) -> Stats:
+    async def stats(self, **filters: Unpack[StatsFilters]) -> Stats:
         """Give the sums since the last reset; filters are those of `GET /v1/routing/stats`, such as `script="Cyrl"`."""
         return await self.send(calls.get_stats(filters))
+
+    async def pull_stats(
+        self,
+        path: str | Path,
+        *,
+        format: Format | None = None,  # noqa: A002 - the word of the route
+        **filters: Unpack[StatsFilters],
+    ) -> Manifest:
+        """Save the sums as a file, and its manifest beside it; see `Polyglyph.pull_stats`."""
+        target = Path(path)
+        call = calls.get_export(format or format_of(target), filters)
+        with receiving(target) as receiver:
+            async with self._answered(call) as response:
+                receiver.begin(response)
+                async for chunk in response.aiter_bytes():
+                    receiver.write(chunk)
+        return receiver.manifest
+
+    async def import_stats(self, path: str | Path) -> ImportedStats:
+        """Add a stats file's sums to the server's; see `Polyglyph.import_stats`."""
+        call = calls.import_stats()
+        with sendable(Path(path)) as file:
+            size = file.stat().st_size
+            async with self._answered(call, chunks_of(file), num_bytes=size) as response:
+                return call.result(response)
 
     async def reset_stats(self) -> None:
         """Set all sums to zero."""
@@ -88,6 +121,27 @@ class AsyncPolyglyph:
         except (httpx.TransportError, httpx.InvalidURL) as error:
             raise unreachable(self.url, error) from error
         return call.result(response)
+
+    @asynccontextmanager
+    async def _answered(
+        self, call: Call[Any], content: AsyncIterator[bytes] | None = None, *, num_bytes: int = 0
+    ) -> AsyncIterator[httpx.Response]:
+        """Send a call and give its answer, whose body is still to be read unless the call carried a file."""
+        headers = self._keys.headers(needs_admin=call.needs_admin)
+        if content is not None:
+            headers["Content-Length"] = str(num_bytes)
+        request = self._http.build_request(
+            call.method, self.url + call.path, params=call.params, headers=headers, content=content
+        )
+        try:
+            response = await self._http.send(request, stream=True)
+            if response.is_error or content is not None:
+                await response.aread()
+        except (httpx.TransportError, httpx.InvalidURL) as error:
+            raise unreachable(self.url, error) from error
+        async with aclosing(response):
+            call.check(response)
+            yield response
 
     async def close(self) -> None:
         """Close the connections."""

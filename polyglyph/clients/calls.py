@@ -11,8 +11,10 @@ from urllib.parse import quote
 import httpx
 from pydantic import BaseModel, ValidationError
 
-from polyglyph.clients.answers import LoadedModel, PlanEntry, PlanList, Validation
+from polyglyph.clients.answers import ImportedStats, LoadedModel, PlanEntry, PlanList, Validation
 from polyglyph.clients.errors import AnswerError, body_of, error_of
+from polyglyph.clients.stats.filters import StatsFilters, parameters_of
+from polyglyph.contract.exports.formats import Format
 from polyglyph.contract.plan import Plan
 from polyglyph.contract.policy import Policy
 from polyglyph.contract.stats import Stats
@@ -48,9 +50,13 @@ class Call(Generic[T]):
             RequestError: The server refused.
             AnswerError: The server failed, or is no Polyglyph server.
         """
+        self.check(response)
+        return self.read(response.text)
+
+    def check(self, response: httpx.Response) -> None:
+        """Refuse an error's answer; raises what `result` raises."""
         if response.is_error:
             raise error_of(response.status_code, body_of(response.text), url=str(response.url))
-        return self.read(response.text)
 
 
 def list_plans() -> Call[tuple[PlanEntry, ...]]:
@@ -100,9 +106,21 @@ def get_model() -> Call[LoadedModel]:
     return Call(method="GET", path="/v1/routing/model", read=_reader(LoadedModel))
 
 
-def get_stats(filters: dict[str, str]) -> Call[Stats]:
+def get_stats(filters: StatsFilters) -> Call[Stats]:
     """Fetch the sums since the last reset."""
-    return Call(method="GET", path="/v1/routing/stats", read=_reader(Stats), params=filters, needs_admin=True)
+    params = parameters_of(filters)
+    return Call(method="GET", path="/v1/routing/stats", read=_reader(Stats), params=params, needs_admin=True)
+
+
+def get_export(kind: Format, filters: StatsFilters) -> Call[None]:
+    """Fetch the sums as a file; its manifest is in a header."""
+    params = {"format": kind, **parameters_of(filters)}
+    return Call(method="GET", path="/v1/routing/stats", read=_ignore, params=params, needs_admin=True)
+
+
+def import_stats() -> Call[ImportedStats]:
+    """Add a file's sums; the file is the body."""
+    return Call(method="POST", path="/v1/routing/stats/import", read=_reader(ImportedStats), needs_admin=True)
 
 
 def reset_stats() -> Call[None]:

@@ -1,16 +1,24 @@
 """The Python client: thin, typed access to the server's own routes beside the ordinary OpenAI client."""
 
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from functools import cached_property
+from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, BinaryIO, Self, TypeVar, Unpack
 
 import httpx
 
 from polyglyph.clients import calls
-from polyglyph.clients.answers import LoadedModel, PlanEntry, Validation
+from polyglyph.clients.answers import ImportedStats, LoadedModel, PlanEntry, Validation
 from polyglyph.clients.calls import Call
 from polyglyph.clients.errors import unreachable
 from polyglyph.clients.keys import DEFAULT_TIMEOUT_S, DEFAULT_URL, Keys
+from polyglyph.clients.stats.filters import StatsFilters
+from polyglyph.clients.stats.receiving import receiving
+from polyglyph.clients.stats.sending import sendable
+from polyglyph.contract.exports.formats import Format, format_of
+from polyglyph.contract.exports.manifest import Manifest
 from polyglyph.contract.plan import Plan
 from polyglyph.contract.policy import Policy
 from polyglyph.contract.stats import Stats
@@ -70,9 +78,48 @@ class Polyglyph:
         """Give what is loaded, and the hooks of every worker."""
         return self.send(calls.get_model())
 
-    def stats(self, **filters: str) -> Stats:
+    def stats(self, **filters: Unpack[StatsFilters]) -> Stats:
         """Give the sums since the last reset; filters are those of `GET /v1/routing/stats`, such as `script="Cyrl"`."""
         return self.send(calls.get_stats(filters))
+
+    def pull_stats(
+        self,
+        path: str | Path,
+        *,
+        format: Format | None = None,  # noqa: A002 - the word of the route
+        **filters: Unpack[StatsFilters],
+    ) -> Manifest:
+        """Save the sums as a file, and its manifest beside it as `NAME.manifest.json`.
+
+        Args:
+            path: The file; it appears when it is whole, and what stood there is replaced only then.
+            format: How; what the file's name ends in unless named.
+            filters: Which sums, as in `stats`.
+
+        Raises:
+            RequestError: The server refused, or the name says no format.
+            AnswerError: The connection broke off, or something else than announced came.
+            UnwritableFileError: The file cannot be written.
+        """
+        target = Path(path)
+        call = calls.get_export(format or format_of(target), filters)
+        with receiving(target) as receiver, self._answered(call) as response:
+            receiver.begin(response)
+            for chunk in response.iter_bytes():
+                receiver.write(chunk)
+        return receiver.manifest
+
+    def import_stats(self, path: str | Path) -> ImportedStats:
+        """Add a stats file's sums to the server's; the same sums are taken once until the next reset.
+
+        Raises:
+            InvalidStatsError: The file holds no stats, or not all of them.
+            StatsMismatchError: They are of another model, or columns were summed away.
+            ConflictError: They were imported already.
+        """
+        call = calls.import_stats()
+        with sendable(Path(path)) as file, file.open("rb") as content, self._answered(call, content) as response:
+            return call.result(response)
 
     def reset_stats(self) -> None:
         """Set all sums to zero."""
@@ -97,6 +144,23 @@ class Polyglyph:
         except (httpx.TransportError, httpx.InvalidURL) as error:
             raise unreachable(self.url, error) from error
         return call.result(response)
+
+    @contextmanager
+    def _answered(self, call: Call[Any], content: BinaryIO | None = None) -> Iterator[httpx.Response]:
+        """Send a call and give its answer, whose body is still to be read unless the call carried a file."""
+        headers = self._keys.headers(needs_admin=call.needs_admin)
+        request = self._http.build_request(
+            call.method, self.url + call.path, params=call.params, headers=headers, content=content
+        )
+        try:
+            response = self._http.send(request, stream=True)
+            if response.is_error or content is not None:
+                response.read()
+        except (httpx.TransportError, httpx.InvalidURL) as error:
+            raise unreachable(self.url, error) from error
+        with closing(response):
+            call.check(response)
+            yield response
 
     def close(self) -> None:
         """Close the connections."""

@@ -5,10 +5,11 @@ from typing import Annotated
 import typer
 
 from polyglyph import __version__
-from polyglyph.clients import chat, plans, policy, stats
+from polyglyph.clients import chat, plans, policy
 from polyglyph.clients.connection import AdminKey, ApiKey, Connection, Url
 from polyglyph.clients.lazy import RootGroup
 from polyglyph.clients.profile.command import profile_command
+from polyglyph.clients.stats.commands import app as stats
 from polyglyph.clients.verify.command import verify
 
 app = typer.Typer(
@@ -22,7 +23,7 @@ app = typer.Typer(
 app.command("chat")(chat.chat)
 app.add_typer(plans.app, name="plans")
 app.add_typer(policy.app, name="policy")
-app.add_typer(stats.app, name="stats")
+app.add_typer(stats, name="stats")
 app.command("verify")(verify)
 app.command("profile")(profile_command)
 

@@ -154,10 +154,12 @@ class FakeServer:
         groups = tuple(
             StatsGroup(
                 request_script=script,
+                script=script,
                 phase=phase,
                 plan=plan,
                 tag="",
                 group_tokens=tokens,
+                cached_tokens=7,
                 selected=ArrayDocument.from_numpy(_counts(expert, tokens)),
                 weight_sum=ArrayDocument.from_numpy(_counts(expert, tokens).astype(np.float64)),
             )

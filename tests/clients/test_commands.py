@@ -102,41 +102,6 @@ def test_a_policy_survives_push_and_show(terminal, tmp_path):
     assert document["scripts"]["Cyrl"] == {"plan": "to-latin", "strength": 2.0}
 
 
-def test_stats_are_a_line_per_group_with_tokens_entropy_and_top_experts(terminal):
-    shown = terminal.run("stats", "show").stdout
-    line = next(line for line in shown.splitlines() if "Cyrl" in line and "prompt" in line)
-    assert "40" in line
-    assert "1.00" in line
-    assert "L0:0 50%" in line
-
-
-def test_a_plan_of_the_registry_is_named_in_the_stats(terminal, server):
-    assert "to-latin" in terminal.run("stats", "show", "--by", "plan").stdout
-    server.plans.clear()
-    assert plan_of().fingerprint[:19] in terminal.run("stats", "show", "--by", "plan").stdout
-
-
-def test_groups_that_are_not_told_apart_are_summed(terminal):
-    shown = terminal.run("stats", "show", "--by", "script").stdout
-    assert any("Cyrl" in line and " 60 " in line for line in shown.splitlines())
-
-
-def test_stats_by_layer_and_by_expert_name_every_layer_asked_for(terminal):
-    by_layer = terminal.run("stats", "show", "--by", "script", "--by", "layer").stdout
-    assert sum("Latn" in line for line in by_layer.splitlines()) == 3
-    by_expert = terminal.run("stats", "show", "--by", "expert", "--top", "2").stdout
-    assert sum("50.0%" in line for line in by_expert.splitlines()) == 2
-
-
-def test_stats_as_json_are_the_servers_document(terminal, server):
-    assert json.loads(terminal.run("stats", "show", "--json").stdout) == server.stats()
-
-
-def test_stats_are_reset_on_the_server(terminal, server):
-    assert terminal.run("stats", "reset").exit_code == 0
-    assert server.seen[-1].path == "/v1/routing/stats/reset"
-
-
 def test_nothing_at_the_url_exits_with_3():
     outcome = Terminal("http://127.0.0.1:9").run("plans", "list")
     assert outcome.exit_code == ExitCode.UNREACHABLE

@@ -144,8 +144,8 @@ def negative() -> np.ndarray:
 
 
 DAMAGES: list[tuple[Callable[[], LoadedStats], str]] = [
-    (lambda: broken_group(selected_LE=moved(1)), "41 selections is not 40 = 5 tokens x 4 layers x top-2"),
-    (lambda: broken_group(tokens=6), "48 = 6 tokens x 4 layers x top-2"),
+    (lambda: broken_group(selected_LE=moved(1)), "41 selections, but 5 tokens x 4 layers x top-2 are 40"),
+    (lambda: broken_group(tokens=6), "6 tokens x 4 layers x top-2 are 48"),
     (lambda: broken_group(selected_LE=negative()), "negative"),
     (lambda: broken_group(weight_sum_LE=np.full((4, 8), np.nan)), "finite"),
     (lambda: broken_group(weight_sum_LE=np.full((4, 8), np.inf)), "finite"),

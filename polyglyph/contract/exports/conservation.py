@@ -40,9 +40,11 @@ class Conservation:
         return self.selections == self.expected
 
     def __str__(self) -> str:
-        sign = "=" if self.holds else "is not"
-        product = f"{self.expected} = {self.tokens} tokens x {self.layers} layers x top-{self.top_k}"
-        return f"{self.selections} selections {sign} {product}"
+        """Write the equation, or by how much it fails."""
+        product = f"{self.tokens} tokens x {self.layers} layers x top-{self.top_k}"
+        if self.holds:
+            return f"{self.selections} selections = {product}"
+        return f"{self.selections} selections, but {product} are {self.expected}"
 
 
 def conservation_of(header: StatsHeader, groups: Iterable[GroupSums]) -> Conservation:

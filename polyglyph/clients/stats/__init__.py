@@ -1,0 +1,1 @@
+"""The server's sums over tokens: shown, saved as files, added up, and given to a server."""
