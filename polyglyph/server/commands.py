@@ -92,6 +92,15 @@ def serve(
             show_default=False,
         ),
     ] = None,
+    trace_scores: Annotated[
+        bool | None,
+        typer.Option(
+            "--trace-scores/--no-trace-scores",
+            help="Log router scores on GPUs, for requests that ask for them (default: off; a processor always can).",
+            rich_help_panel=OWN,
+            show_default=False,
+        ),
+    ] = None,
     trace_dir: Annotated[
         Path | None,
         typer.Option(
@@ -130,6 +139,7 @@ def serve(
         "stats_max_groups": stats_max_groups,
         "expert_metrics": expert_metrics,
         "trace_dir": trace_dir,
+        "trace_scores": trace_scores,
     }
     os.environ.update(as_environment(given))
     read_settings()

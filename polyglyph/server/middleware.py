@@ -18,6 +18,7 @@ from polyglyph.server.responses import AnnotatingSend
 from polyglyph.server.service import Service
 
 OWN_PREFIXES = ("/v1/steering/", "/v1/routing/")
+IMPORT_PATH = "/v1/routing/stats/import"
 
 
 class SteeringMiddleware:
@@ -52,7 +53,8 @@ class SteeringMiddleware:
 
     async def _prepare(self, path: str, scope: Scope, receive: Receive) -> ASGIApp:
         is_ours = path.startswith(OWN_PREFIXES)
-        if path not in DIALECTS and path not in UNSTEERED_PATHS and not is_ours:
+        # An import has a limit of its own, and is written to a file as it comes.
+        if path == IMPORT_PATH or (path not in DIALECTS and path not in UNSTEERED_PATHS and not is_ours):
             return self._app
         service = self._find_service(scope)
         body = await read_body(scope, receive, limit=service.settings.max_body_bytes)

@@ -35,6 +35,10 @@ def _settings(service: Service) -> JsonObject:
     settings = service.settings
     return {
         "stats": settings.stats,
+        "flush_seconds": settings.flush_seconds,
+        "stats_bucket_seconds": settings.stats_bucket_seconds,
+        "trace_dir": settings.trace_dir is not None,
+        "scores": service.report.can_log_scores,
         "steering_default": settings.steering_default,
         "inline_edits": settings.inline_edits,
         "max_body_bytes": settings.max_body_bytes,

@@ -1,7 +1,7 @@
 """Everything the routes and the middleware share: the loaded model, the registry, the policy, the workers."""
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
@@ -15,6 +15,7 @@ from polyglyph.routing.reports import EngineReport
 from polyglyph.routing.scripts.labeller import ScriptLabeller
 from polyglyph.routing.workers import Workers
 from polyglyph.server.accounts import Recorders
+from polyglyph.server.exports import Exports
 from polyglyph.server.flushing import Flusher
 from polyglyph.server.ledger import Ledger
 from polyglyph.server.metrics.collector import Identity, RoutingCollector
@@ -26,6 +27,10 @@ from polyglyph.server.resolution import Resolver
 from polyglyph.server.settings import Settings
 from polyglyph.server.store.address import address_of
 from polyglyph.server.store.store import Store, open_store
+from polyglyph.server.trace_collector import TraceCollector, trace_header
+from polyglyph.server.trace_files import TraceWriter
+
+Drain = Callable[[], Awaitable[Sequence[GroupSums]]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,6 +50,8 @@ class Service:
         recorders: What the accounts in responses are written with.
         flusher: Carries sums from the engine to the store.
         collector: Shows the metrics.
+        traces: Writes every request's trace down; None unless the administrator asked.
+        exports: Exports of stats under way.
         changes: Held while plans or the policy change, which are checked against each other.
     """
 
@@ -60,6 +67,8 @@ class Service:
     recorders: Recorders
     flusher: Flusher
     collector: RoutingCollector
+    traces: TraceCollector | None = None
+    exports: Exports = field(default_factory=Exports)
     changes: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     def start(self) -> None:
@@ -70,6 +79,8 @@ class Service:
     async def stop(self) -> None:
         """Flush a last time and let go of the store."""
         await self.flusher.stop()
+        if self.traces is not None:
+            await asyncio.to_thread(self.traces.close)
         withdraw(self.collector)
         self.store.close()
 
@@ -127,6 +138,8 @@ async def start_service(
         allows_inline_edits=settings.inline_edits,
     )
     changes, metrics = asyncio.Lock(), Metrics()
+    recorders = Recorders(workers=workers, report=report, labeller=labeller, metrics=metrics)
+    traces = _open_traces(settings, recorders)
     identity = Identity(
         version=__version__, model=str(engine.get("model", "")), fingerprint=report.model.binding.fingerprint
     )
@@ -140,9 +153,9 @@ async def start_service(
         policies=policies,
         resolver=resolver,
         engine=engine,
-        recorders=Recorders(workers=workers, report=report, labeller=labeller, metrics=metrics),
+        recorders=recorders,
         flusher=Flusher(
-            workers.drain_stats if settings.stats else _nothing,
+            _drain(settings, workers, traces),
             ledger,
             interval_s=settings.flush_seconds,
             refresh=partial(_refresh, changes, plans, policies),
@@ -150,8 +163,24 @@ async def start_service(
         collector=RoutingCollector(
             ledger.facts, metrics=metrics, identity=identity, is_per_expert=settings.expert_metrics
         ),
+        traces=traces,
         changes=changes,
     )
+
+
+def _open_traces(settings: Settings, recorders: Recorders) -> TraceCollector | None:
+    if settings.trace_dir is None:
+        return None
+    header = trace_header(recorders.report)
+    writer = TraceWriter(settings.trace_dir, header, metrics=recorders.metrics, flush_seconds=settings.flush_seconds)
+    return TraceCollector(recorders, writer)
+
+
+def _drain(settings: Settings, workers: Workers, traces: TraceCollector | None) -> Drain:
+    """Choose what the engine is asked for every flush."""
+    if traces is not None:
+        return traces.drain_with_stats if settings.stats else traces.drain_alone
+    return workers.drain_stats if settings.stats else _nothing
 
 
 def _read_store(store: Store, settings: Settings, binding: ModelBinding) -> tuple[PlanRegistry, PolicyStore]:

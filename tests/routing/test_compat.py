@@ -9,13 +9,14 @@ from torch import nn
 
 from polyglyph.contract.errors import RequestError, UnsupportedModelError, UnsupportedVllmError
 from polyglyph.contract.plan import Edit
-from polyglyph.contract.steering import PAYLOAD_KEY, SteeringPayload
+from polyglyph.contract.steering import ORIGIN_KEY, PAYLOAD_KEY, SteeringPayload
 from polyglyph.routing.compat.block_hash import _mark_generated
-from polyglyph.routing.compat.input_processor import _attach_payload, compose_salt
+from polyglyph.routing.compat.input_processor import _attach_payload, _number_choices, compose_salt
 from polyglyph.routing.compat.markers import markers_of
 from polyglyph.routing.compat.model_hooks import ModelHooks
 from polyglyph.routing.compat.monolithic import patch_kernel_choice
 from polyglyph.routing.compat.patching import is_wrapped, wrap
+from polyglyph.routing.compat.payloads import payload_of
 from polyglyph.routing.compat.routers import describe_router
 from polyglyph.routing.compat.versions import check_vllm_version
 from polyglyph.routing.compat.worker import check_engine
@@ -84,8 +85,9 @@ def test_an_unsteered_block_keeps_its_keys(payload: SteeringPayload | None) -> N
 
 
 def processed(ticket: Ticket | None, **request: Any) -> Any:
-    params = SimpleNamespace(extra_args={"theirs": 1})
-    document = SimpleNamespace(**({"sampling_params": params, "cache_salt": None, "resumable": False} | request))
+    params = SimpleNamespace(extra_args={"theirs": 1}, n=2, skip_reading_prefix_cache=None)
+    fields = {"sampling_params": params, "cache_salt": None, "resumable": False, "request_id": "req"}
+    document = SimpleNamespace(**(fields | request))
     token = CURRENT_TICKET.set(ticket)
     try:
         return _attach_payload(lambda _self: document)(None)
@@ -96,8 +98,30 @@ def processed(ticket: Ticket | None, **request: Any) -> Any:
 def test_the_ticket_is_attached_beside_the_callers_own_arguments() -> None:
     ticket = Ticket(STEERED)
     done = processed(ticket)
-    assert done.sampling_params.extra_args == {"theirs": 1, PAYLOAD_KEY: STEERED.model_dump_json()}
+    assert done.sampling_params.extra_args == {
+        "theirs": 1,
+        PAYLOAD_KEY: STEERED.model_dump_json(),
+        ORIGIN_KEY: ("req", 0),
+    }
     assert ticket.num_engine_requests == 1
+
+
+def test_sequences_are_numbered_over_prompts_and_choices() -> None:
+    ticket = Ticket(STEERED)
+    numbers = []
+    for _ in range(2):
+        params = processed(ticket).sampling_params
+        parent = SimpleNamespace()
+        child_info = _number_choices(lambda _self, index, params=params: (f"{index}_id", params))
+        numbers += [payload_of(child_info(parent, index)[1]).sequence for index in range(2)]
+    assert numbers == [0, 1, 2, 3]
+    assert ticket.num_sequences == 4
+
+
+def test_only_a_trace_that_must_be_whole_makes_the_prompt_be_computed_again() -> None:
+    assert processed(Ticket(STEERED)).sampling_params.skip_reading_prefix_cache is None
+    whole = STEERED.model_copy(update={"recomputes_prefix": True})
+    assert processed(Ticket(whole)).sampling_params.skip_reading_prefix_cache
 
 
 def test_only_steered_requests_are_salted() -> None:

@@ -13,12 +13,14 @@ from fastapi.responses import JSONResponse, Response, StreamingResponse
 
 from polyglyph.contract.model import ModelBinding, ModelDescription, RouterDescription
 from polyglyph.contract.plan import Plan
-from polyglyph.contract.routing import ArrayDocument
-from polyglyph.contract.stats import Stats, StatsGroup
 from polyglyph.contract.steering import SteeringPayload
+from polyglyph.contract.sums import GroupKey, GroupSums
 from polyglyph.routing.reports import EngineReport, LayerHook, WorkerReport
+from polyglyph.routing.scripts.characters import characters
+from polyglyph.routing.scripts.labeller import ScriptLabeller
+from polyglyph.routing.scripts.vocabulary import Vocabulary
 from polyglyph.routing.ticket import CURRENT_TICKET
-from polyglyph.routing.wire import Receipt
+from polyglyph.routing.wire import Receipt, WorkerTrace
 from polyglyph.server.plugin import PolyglyphEndpoints
 from polyglyph.server.service import start_service
 
@@ -41,6 +43,11 @@ MODEL = ModelDescription(
 BAN = {"layer": 0, "experts": [3], "op": "ban"}
 FORCE = {"layer": 1, "experts": [0], "op": "force"}
 ADD = {"layer": 2, "experts": [1, 2], "op": "add", "value": 1.5}
+GROUPS = (
+    GroupKey("Cyrl", "Cyrl", "prompt", "", ""),
+    GroupKey("Cyrl", "Latn", "answer", "sha256:" + "c" * 64, "a"),
+    GroupKey("Latn", "Latn", "prompt", "", "b"),
+)
 HOOKS = tuple(LayerHook(layer=layer, name=f"layers.{layer}", in_place=True, has_run=True) for layer in range(LAYERS))
 REPORT = EngineReport(
     model=MODEL,
@@ -49,7 +56,16 @@ REPORT = EngineReport(
         WorkerReport(rank=1, tp_rank=1, pp_rank=0, runner="fake", hooks=HOOKS, expected_layers=LAYERS),
     ),
     versions={"polyglyph": "0.1.0", "vllm": "0.32.0"},
+    num_hidden_layers=LAYERS + 1,
+    can_log_scores=True,
 )
+TOKENS = ("при", "вет", "!", " a")
+"""A vocabulary: the token id is the index."""
+
+
+def make_labeller() -> ScriptLabeller:
+    texts = {index: text.encode() for index, text in enumerate(TOKENS)}
+    return ScriptLabeller(Vocabulary.of(texts), characters())
 
 
 def plan_document(name: str = "to-latin", *, edits: Sequence[dict[str, Any]] = (BAN, ADD), **fields: Any) -> dict:
@@ -74,7 +90,8 @@ class FakeWorkers:
         self.loses_hooks = False
         self.receipts: dict[str, Receipt] = {}
         self.loses_receipts = False
-        self.num_resets = 0
+        self.drops_traces = False
+        self.undrained = GROUPS
 
     async def report(self) -> EngineReport:
         return REPORT
@@ -86,7 +103,7 @@ class FakeWorkers:
         return replace(REPORT, workers=(replace(REPORT.workers[0], hooks=hooks), *REPORT.workers[1:]))
 
     def finish(self, payload: SteeringPayload) -> None:
-        if self.loses_receipts or not (payload.is_steered or payload.wants_summary):
+        if self.loses_receipts or not payload.wants_receipt:
             return
         counts = {"num_tokens": None, "selected": None, "weight_sum": None}
         if payload.wants_summary:
@@ -98,46 +115,48 @@ class FakeWorkers:
             }
         steered = 8 if payload.is_steered else 0
         self.receipts[payload.key] = Receipt(
-            tokens_steered=steered, selections_changed=steered, num_layers=LAYERS, **counts
+            tokens_steered=steered, selections_changed=steered, num_layers=LAYERS, traces=self.traces(payload), **counts
         )
+
+    def traces(self, payload: SteeringPayload) -> tuple[WorkerTrace | None, ...]:
+        """Give a trace of four tokens, the first of them from the prefix cache."""
+        if payload.trace is None:
+            return ()
+        if self.drops_traces:
+            return (None,)
+        ids = np.tile(np.array([[0, 3]] * LAYERS, np.uint8), (len(TOKENS), 1, 1))
+        ids[0] = 255
+        trace = WorkerTrace(
+            token_ids=np.arange(len(TOKENS), dtype=np.int32),
+            phases=np.array([0, 0, 1, 2], np.uint8),
+            steered=np.array([False, True, True, True]),
+            computed=np.array([False, True, True, True]),
+            ids=ids,
+            weights=np.full(ids.shape, 0.5, np.float16),
+            runner_up=ids + 1 if payload.trace.runner_up else None,
+            probabilities=np.full((len(TOKENS), LAYERS, EXPERTS), 1 / EXPERTS, np.float16)
+            if payload.trace.probabilities
+            else None,
+        )
+        return (trace,)
 
     async def take_receipt(self, key: str) -> Receipt | None:
         await asyncio.sleep(0)
         return self.receipts.pop(key, None)
 
-    async def read_stats(self) -> Stats:
-        groups = (
-            ("Cyrl", "prompt", "", ""),
-            ("Cyrl", "answer", make_plan().fingerprint, "a"),
-            ("Latn", "prompt", "", "b"),
-        )
-        zeros = np.zeros((LAYERS, EXPERTS))
-        return Stats(
-            schema="polyglyph.stats/1",
-            model_fingerprint=BINDING.fingerprint,
-            layers=LAYERS,
-            experts=EXPERTS,
-            top_k=TOP_K,
-            since="2026-01-01T00:00:00+00:00",
-            until="2026-01-01T00:00:01+00:00",
-            versions={},
-            overflow_tokens=0,
-            groups=tuple(
-                StatsGroup(
-                    request_script=script,
-                    phase=phase,
-                    plan=plan,
-                    tag=tag,
-                    group_tokens=1,
-                    selected=ArrayDocument.from_numpy(zeros.astype(np.int64)),
-                    weight_sum=ArrayDocument.from_numpy(zeros),
-                )
-                for script, phase, plan, tag in groups
-            ),
-        )
+    async def drain_stats(self) -> tuple[GroupSums, ...]:
+        """Give one token of each of three groups, once."""
+        keys, self.undrained = self.undrained, ()
+        return tuple(one_token(key) for key in keys)
 
-    async def reset_stats(self) -> None:
-        self.num_resets += 1
+    async def drain_traces(self) -> tuple[()]:
+        return ()
+
+
+def one_token(key: GroupKey) -> GroupSums:
+    selected_LE = np.zeros((LAYERS, EXPERTS), np.int64)
+    selected_LE[:, :TOP_K] = 1
+    return GroupSums(key=key, tokens=1, cached_tokens=2, selected_LE=selected_LE, weight_sum_LE=selected_LE / TOP_K)
 
 
 Answer = Callable[[dict[str, Any]], Response]
@@ -187,7 +206,7 @@ class FakeVllm:
         ticket = CURRENT_TICKET.get()
         self.payloads.append(ticket.payload if ticket else None)
         if ticket is not None and self.takes_up:
-            ticket.num_engine_requests += num_choices
+            ticket.take_up(num_choices)
             self.workers.finish(ticket.payload)
 
     def _usual_answer(self, path: str, body: dict[str, Any]) -> Response:
@@ -294,5 +313,6 @@ async def make_app(vllm: FakeVllm, workers: Any, *, engine: dict[str, Any] | Non
         app.add_api_route(path, vllm.serve, methods=["POST"])
     plugin = PolyglyphEndpoints()
     plugin.attach_router(app)
-    app.state.polyglyph = await start_service(app.state.polyglyph_settings, workers, engine=engine or {})
+    settings = app.state.polyglyph_settings
+    app.state.polyglyph = await start_service(settings, workers, engine=engine or {}, labeller=make_labeller())
     return app

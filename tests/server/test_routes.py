@@ -14,6 +14,7 @@ from tests.server.fakes import (
     ADMIN,
     BAN,
     BINDING,
+    GROUPS,
     LAYERS,
     OTHER_BINDING,
     FakeVllm,
@@ -157,6 +158,10 @@ async def test_the_model_route_shows_every_hook_and_what_is_in_force(vllm: FakeV
     assert answer["versions"]["vllm"] == "0.32.0"
     assert answer["settings"] == {
         "stats": True,
+        "flush_seconds": 1.0,
+        "stats_bucket_seconds": 3600,
+        "trace_dir": False,
+        "scores": True,
         "steering_default": "off",
         "inline_edits": True,
         "max_body_bytes": 8 << 20,
@@ -176,13 +181,14 @@ async def test_the_model_route_shows_the_hooks_as_they_are_now(client: httpx.Asy
     [
         ({}, 3),
         ({"format": "json"}, 3),
-        ({"script": "Cyrl"}, 2),
-        ({"script": "Cyrl", "phase": "answer"}, 1),
+        ({"request_script": "Cyrl"}, 2),
+        ({"script": "Cyrl"}, 1),
+        ({"request_script": "Cyrl", "phase": "answer"}, 1),
         ({"tag": "b"}, 1),
         ({"tag": ""}, 1),
         ({"plan": ""}, 2),
-        ({"plan": make_plan().fingerprint}, 1),
-        ({"plan": "to-latin"}, 1),
+        ({"plan": GROUPS[1].plan}, 1),
+        ({"plan": "to-latin"}, 0),
         ({"script": "Deva"}, 0),
     ],
 )
@@ -196,7 +202,7 @@ async def test_stats_are_given_by_group(client: httpx.AsyncClient, filters: dict
 @pytest.mark.parametrize(
     ("filters", "status", "param"),
     [
-        ({"format": "parquet"}, 400, "format"),
+        ({"format": "xlsx"}, 400, "format"),
         ({"phase": "thinking"}, 400, "phase"),
         ({"layer": "1"}, 400, "layer"),
         ({"plan": "nope"}, 404, "plan"),
@@ -210,9 +216,11 @@ async def test_wrong_stats_parameters_are_refused(
     check_refusal(answer, status, param=param, code=code)
 
 
-async def test_stats_are_reset(client: httpx.AsyncClient, workers: FakeWorkers):
+async def test_stats_are_reset_with_what_the_engine_still_holds(client: httpx.AsyncClient, workers: FakeWorkers):
+    assert (await client.get(STATS, headers=ADMIN)).json()["groups"]
+    workers.undrained = GROUPS
     assert (await client.post(f"{STATS}/reset", headers=ADMIN)).json() == {"reset": True}
-    assert workers.num_resets == 1
+    assert (await client.get(STATS, headers=ADMIN)).json()["groups"] == []
 
 
 async def test_without_stats_there_is_nothing_to_read_or_reset(settings: pytest.MonkeyPatch, start: Start):
@@ -239,7 +247,7 @@ async def test_admin_routes_open_to_the_admin_key_only(
     answer = await client.request(method, path, json=body, headers=headers)
     check_refusal(answer, 403, param="Authorization", code="admin_key_required")
     assert (await client.get("/v1/steering/plans")).json()["data"] == []
-    assert workers.num_resets == 0
+    assert (await client.get(STATS, headers=ADMIN)).json()["groups"]
 
 
 async def test_the_admin_key_may_come_beside_a_callers(client: httpx.AsyncClient):

@@ -11,19 +11,24 @@ from fastapi.responses import StreamingResponse
 from hypothesis import given
 from hypothesis import strategies as st
 
-from polyglyph.contract.steering import SteeringEcho, SteeringPayload
+from polyglyph.contract.steering import SteeringPayload
 from polyglyph.routing.ticket import Ticket
-from polyglyph.server.accounts import Account
+from polyglyph.server.accounts import Account, Recorders
 from polyglyph.server.dialects import DIALECTS
+from polyglyph.server.metrics.counts import Metrics
+from polyglyph.server.questions import Question
+from polyglyph.server.resolution import Resolution
 from polyglyph.server.sse import EventSplitter
 from polyglyph.server.streams import StreamAnnotator
 from tests.server.fakes import (
     BAN,
     GENERATING,
+    REPORT,
     FakeVllm,
     FakeWorkers,
     data_of,
     event,
+    make_labeller,
     make_plan,
     question,
     stream_events,
@@ -206,16 +211,17 @@ def make_annotator(path: str) -> tuple[StreamAnnotator, FakeWorkers]:
     workers = FakeWorkers()
     payload = SteeringPayload(key="0" * 32, edits=make_plan().edits, wants_summary=True)
     workers.finish(payload)
-    echo = SteeringEcho(
-        applied=True,
-        plan="to-latin",
-        fingerprint=None,
-        strength=1.0,
-        phases=("answer",),
-        source="request",
-        request_script="Cyrl",
+    resolution = Resolution(
+        source="request", plan="to-latin", strength=1.0, phases=("answer",), edits=make_plan().edits
     )
-    account = Account(Ticket(payload, num_engine_requests=1), echo=echo, routing=None, workers=workers)  # type: ignore[arg-type]
+    question = Question(resolution=resolution, routing=None, script="Cyrl", named_fields=frozenset({"steering"}))
+    recorders = Recorders(
+        workers=workers,  # type: ignore[arg-type]
+        report=REPORT,
+        labeller=make_labeller(),
+        metrics=Metrics(),
+    )
+    account = Account(Ticket(payload, num_engine_requests=1), question=question, recorders=recorders)
     return StreamAnnotator(DIALECTS[path], account), workers
 
 
