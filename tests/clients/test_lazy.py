@@ -26,8 +26,7 @@ COMMANDS = (
     ["plans"],
     *(["plans", verb] for verb in ("list", "show", "push", "pull", "delete", "validate")),
     ["stats"],
-    ["stats", "show"],
-    ["stats", "reset"],
+    *(["stats", verb] for verb in ("show", "pull", "merge", "import", "reset")),
     ["policy"],
     ["policy", "show"],
     ["policy", "push"],
@@ -89,7 +88,7 @@ def test_importing_the_clients_imports_nothing_heavy():
     code = """
         import sys
         import polyglyph.clients, polyglyph.clients.commands
-        heavy = {"torch", "vllm", "transformers", "numpy", "openai", "scipy", "pandas", "triton"}
+        heavy = {"torch", "vllm", "transformers", "numpy", "openai", "scipy", "pandas", "pyarrow", "safetensors", "triton"}
         print(sorted(heavy & set(sys.modules)))
     """
     assert run_without((), code).stdout == "[]\n"

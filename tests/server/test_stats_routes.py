@@ -4,7 +4,6 @@ import asyncio
 import json
 import resource
 import socket
-import threading
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
@@ -15,7 +14,6 @@ from typing import Any
 
 import httpx
 import pytest
-import uvicorn
 from fastapi import FastAPI
 
 from polyglyph.contract.exports.conservation import conservation_of
@@ -30,7 +28,7 @@ from polyglyph.server import exports, imports
 from polyglyph.server.exports import Exports
 from polyglyph.server.settings import read_settings
 from tests.server.fakes import ADMIN, BINDING, EXPERTS, LAYERS, TOP_K, make_plan
-from tests.server.stats_service import StatsService, make_app, open_service
+from tests.server.stats_service import StatsService, listening, make_app, open_service
 from tests.server.test_bad_requests import check_refusal
 from tests.support.sums import make_group, make_header
 
@@ -397,21 +395,6 @@ async def test_a_full_disk_is_an_error_before_the_first_byte(
     check_refusal(answer, 500, param=None, code="storage_failed")
     assert "TMPDIR" in answer.text
     assert "X-Polyglyph-Manifest" not in answer.headers
-
-
-@contextmanager
-def listening(app: FastAPI) -> Iterator[tuple[str, int]]:
-    """Serve an app on a free port of this machine."""
-    server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=0, log_level="error", lifespan="off"))
-    thread = threading.Thread(target=server.run, daemon=True)
-    thread.start()
-    while not server.started:
-        time.sleep(0.005)
-    try:
-        yield server.servers[0].sockets[0].getsockname()
-    finally:
-        server.should_exit = True
-        thread.join()
 
 
 def test_a_client_that_stops_reading_holds_nobody_up(app: FastAPI, service: StatsService):
