@@ -79,6 +79,12 @@ def test_the_report_says_what_was_sent_skipped_and_summed(variables, server, cor
     assert server.tokens == Counter(a=160)
 
 
+def test_a_terminal_sees_how_far_the_run_is_and_how_fast(variables, corpus):
+    outcome = run(variables | {"FORCE_COLOR": "1"}, corpus)
+    assert "100%" in outcome.stderr
+    assert re.search(r"40 documents, [\d.]+/s, \d+ tokens/s", outcome.stderr)
+
+
 def test_the_report_as_json_is_the_only_thing_on_stdout(variables, corpus):
     outcome = run(variables, corpus, "--json")
     report = json.loads(outcome.stdout)

@@ -28,6 +28,8 @@ class ProgressBar:
 
     def show(self, tally: Tally, corpus: Corpus) -> None:
         """Show the count as it is now."""
+        if self._progress.disable:
+            return
         seconds = max(time.monotonic() - self._started, 1e-9)
         words = (
             f"{tally.num_finished} documents, {tally.num_finished / seconds:.1f}/s, "

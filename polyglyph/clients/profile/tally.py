@@ -20,6 +20,7 @@ class Tally:
         num_cut: Documents that were over the model's context and sent in windows.
         num_windows: Windows of these.
         usage: Tokens by tag.
+        total: Tokens of all tags.
         skipped: How much was skipped for each reason.
         examples: Some of it.
         end: Bytes of the corpus that were read.
@@ -30,18 +31,15 @@ class Tally:
     num_cut: int = 0
     num_windows: int = 0
     usage: defaultdict[str, Usage] = field(default_factory=lambda: defaultdict(Usage))
+    total: Usage = field(default_factory=Usage)
     skipped: Counter[Reason] = field(default_factory=Counter)
     examples: defaultdict[Reason, list[Skip]] = field(default_factory=lambda: defaultdict(list))
     end: int = 0
 
-    @property
-    def total(self) -> Usage:
-        """Tokens of all tags."""
-        return sum(self.usage.values(), Usage())
-
     def count(self, document: Document, usage: Usage) -> None:
         """Count the tokens of one request."""
         self.usage[document.tag] += usage
+        self.total += usage
 
     def skip(self, skip: Skip) -> None:
         """Count something that was skipped."""
