@@ -88,7 +88,7 @@ def test_importing_the_clients_imports_nothing_heavy():
     code = """
         import sys
         import polyglyph.clients, polyglyph.clients.commands
-        heavy = {"torch", "vllm", "transformers", "numpy", "openai", "scipy", "pandas", "pyarrow", "safetensors", "triton"}
+        heavy = {"torch", "vllm", "transformers", "numpy", "openai", "scipy", "pandas", "pyarrow", "triton"}
         print(sorted(heavy & set(sys.modules)))
     """
     assert run_without((), code).stdout == "[]\n"
