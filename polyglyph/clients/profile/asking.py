@@ -34,16 +34,14 @@ class StatusError(PolyglyphError):
 class Question(Call[Usage]):
     """One request; its answer's usage is read, its text is not."""
 
-    def result(self, response: httpx.Response) -> Usage:
-        """Read the answer.
+    def check(self, response: httpx.Response) -> None:
+        """Refuse an error's answer.
 
         Raises:
             StatusError: The answer is an error.
-            AnswerError: It has no usage.
         """
         if response.is_error:
             raise StatusError(response)
-        return self.read(response.text)
 
 
 @dataclass(frozen=True, kw_only=True)
