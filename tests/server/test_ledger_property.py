@@ -20,7 +20,8 @@ from polyglyph.server.ledger import Ledger
 from polyglyph.server.store.store import Store
 from tests.server.sums import key, make_ledger, open_at, read, sums
 
-KEYS = st.sampled_from([key(tag, script=script) for tag in ("", "a", "b") for script in ("Latn", "Cyrl")])
+# Few, so that the same group is met again after a reset and a crash.
+KEYS = st.sampled_from([key(""), key("a")])
 SERVERS = st.integers(0, 1)
 START = 1_700_000_000
 BUCKET_S = 60
@@ -80,7 +81,7 @@ class TwoServers(RuleBasedStateMachine):
         store.__class__ = ForgetfulStore
         return make_ledger(store, bucket_seconds=BUCKET_S, clock=lambda: self.now)
 
-    @rule(number=SERVERS, tokens=st.integers(0, 5), group=KEYS)
+    @rule(number=SERVERS, tokens=st.integers(1, 5), group=KEYS)
     def add(self, number: int, tokens: int, group: GroupKey) -> None:
         server = self.servers[number]
         server.ledger.add([sums(tokens, group)])
@@ -92,6 +93,12 @@ class TwoServers(RuleBasedStateMachine):
         server.ledger.flush()
         server.written = server.flushed = server.flushed + server.waiting
         server.waiting = Counter()
+
+    @rule(number=SERVERS, times=st.integers(1, 4), group=KEYS)
+    def serve(self, number: int, times: int, group: GroupKey) -> None:
+        for _ in range(times):
+            self.add(number=number, tokens=1, group=group)
+            self.flush(number=number)
 
     @rule(number=SERVERS)
     def flush_while_locked(self, number: int) -> None:
@@ -127,7 +134,7 @@ class TwoServers(RuleBasedStateMachine):
             self.servers[number].ledger.reset()
         self._forget()
 
-    @rule(seconds=st.integers(-30, 200))
+    @rule(seconds=st.sampled_from([-30, 1, 30, 200]))
     def wait(self, seconds: int) -> None:
         self.now += seconds
 
@@ -153,4 +160,4 @@ class TwoServers(RuleBasedStateMachine):
 
 
 TestTwoServers = TwoServers.TestCase
-TestTwoServers.settings = settings(max_examples=40, stateful_step_count=30, deadline=None)
+TestTwoServers.settings = settings(max_examples=40, stateful_step_count=40, deadline=None)
