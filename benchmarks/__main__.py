@@ -4,35 +4,79 @@ import argparse
 import json
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks import invariance, throughput
+from benchmarks import invariance, labels, throughput
 
 RESULTS = Path(__file__).parent / "results"
+Result = tuple[str, dict[str, Any], str]
+"""Name of the files, record, and the record as a table."""
+
+
+@dataclass(frozen=True)
+class Benchmark:
+    """What can be timed.
+
+    Attributes:
+        tests: Paths of the tests that must be green before.
+        run: Gives its results, one after the other.
+    """
+
+    tests: tuple[str, ...]
+    run: Callable[[argparse.Namespace], Iterator[Result]]
+
+
+def run_throughput(arguments: argparse.Namespace) -> Iterator[Result]:
+    """Time every mode that was asked for."""
+    for mode in arguments.mode or ["compiled", "eager"]:
+        record = throughput.run(mode, rounds=arguments.rounds)
+        yield f"throughput-{mode}", record, throughput.to_markdown(record)
+
+
+def run_invariance(_: argparse.Namespace) -> Iterator[Result]:
+    """Compare plain vLLM with itself."""
+    record = invariance.run()
+    yield "invariance", record, invariance.to_markdown(record)
+
+
+def run_labels(_: argparse.Namespace) -> Iterator[Result]:
+    """Time script labels and compare the two ways to make them."""
+    record = labels.run()
+    yield "labels", record, labels.to_markdown(record)
+
+
+BENCHMARKS = {
+    "throughput": Benchmark(("tests/kernels", "tests/engine/test_agreement.py"), run_throughput),
+    "invariance": Benchmark(("tests/engine/test_agreement.py",), run_invariance),
+    "labels": Benchmark(("tests/kernels/test_label_scripts.py", "tests/routing/test_script_labels.py"), run_labels),
+}
 
 
 def main() -> int:
     """Run the benchmarks; the exit status is that of the tests when they are red."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("--mode", choices=["compiled", "eager"], action="append", help="default: both")
-    parser.add_argument("--rounds", type=int, default=10, help="how often each arm is measured")
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(BENCHMARKS)}; default: all")
+    parser.add_argument("--mode", choices=["compiled", "eager"], action="append", help="throughput: default both")
+    parser.add_argument("--rounds", type=int, default=10, help="throughput: how often each arm is measured")
     parser.add_argument(
         "--skip-tests", action="store_true", help="time without running the tests first; nothing is kept"
     )
     arguments = parser.parse_args()
+    if unknown := set(arguments.names) - BENCHMARKS.keys():
+        parser.error(f"unknown: {', '.join(sorted(unknown))}; there are {', '.join(BENCHMARKS)}")
+    chosen = [BENCHMARKS[name] for name in arguments.names or BENCHMARKS]
     if not arguments.skip_tests:
-        gate = [sys.executable, "-m", "pytest", "-q", "tests/kernels", "tests/engine/test_agreement.py"]
-        status = subprocess.run(gate, check=False).returncode
+        tests = dict.fromkeys(test for benchmark in chosen for test in benchmark.tests)
+        status = subprocess.run([sys.executable, "-m", "pytest", "-q", *tests], check=False).returncode
         if status:
             print("The tests of what would be timed are red: nothing is measured.", file=sys.stderr)
             return status
-    keep = not arguments.skip_tests
-    for mode in arguments.mode or ["compiled", "eager"]:
-        record = throughput.run(mode, rounds=arguments.rounds)
-        show(f"throughput-{mode}", record, throughput.to_markdown(record), keep=keep)
-    record = invariance.run()
-    show("invariance", record, invariance.to_markdown(record), keep=keep)
+    for benchmark in chosen:
+        for name, record, table in benchmark.run(arguments):
+            show(name, record, table, keep=not arguments.skip_tests)
     return 0
 
 

@@ -19,8 +19,8 @@ ROOT = Path(__file__).parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 HEAVY = ("torch", "vllm", "transformers", "triton", "icu")
 WITH_VLLM = {
-    "fastapi", "numba", "prometheus_client", "safetensors", "starlette", "tokenizers", "transformers", "triton",
-    "uvicorn", "uvloop",
+    "fastapi", "mistral_common", "numba", "prometheus_client", "safetensors", "sentencepiece", "starlette",
+    "tiktoken", "tokenizers", "transformers", "triton", "uvicorn", "uvloop",
 }  # fmt: skip
 """What vLLM itself stands on and brings along, in every release we support."""
 BLOCKER = """

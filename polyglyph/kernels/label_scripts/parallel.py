@@ -94,8 +94,7 @@ def _label(ids_T: Tensor, begin_T: Tensor, carried_T: Tensor, table: LabelTable)
     completes_T = is_complete_T & (character_T < LETTER)
     # Every token either sets the script of the last character or leaves it as it was; so with the last scripted one.
     sets_T = completes_T | is_torn_T | is_break_T | (has_body_T & (end_T < LETTER))
-    value_T = torch.where(completes_T & ~is_torn_T, character_T, NO_SCRIPT)
-    at_body_T = torch.where(is_break_T, NO_SCRIPT, value_T)
+    at_body_T = torch.where(completes_T & ~is_torn_T, character_T, NO_SCRIPT)
     value_T = torch.where(has_body_T & (end_T < LETTER), end_T.long(), at_body_T)
     last_T = _carry(index_T, begin_T, sets_T, value_T, carried_T >> LAST_SHIFT & 0xFF)
     last_before_T = torch.where(is_first_T, carried_T >> LAST_SHIFT & 0xFF, last_T.roll(1))
@@ -128,16 +127,19 @@ def _pending_before(
     after_T = tail_T
     for _ in range(MAX_TAKEN):
         before_T = torch.where(is_first_T, carried_T, after_T.roll(1))
-        left_T, _, num_taken_T = _take(before_T, head_T)
+        left_T, _, num_taken_T = _take(before_T, head_T, max_taken=MAX_TAKEN - 1)
         handed_on_T = torch.where(num_taken_T == head_T >> HEAD_LEN_SHIFT, left_T, 0)
         after_T = torch.where(is_head_only_T, handed_on_T, tail_T)
     return torch.where(is_first_T, carried_T, after_T.roll(1))
 
 
-def _take(pending_T: Tensor, head_T: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Give what is unfinished after each head, the code point that it completed or -1, and how many bytes fitted."""
+def _take(pending_T: Tensor, head_T: Tensor, *, max_taken: int = MAX_TAKEN) -> tuple[Tensor, Tensor, Tensor]:
+    """Give what is unfinished after each head, the code point that it completed or -1, and how many bytes fitted.
+
+    One byte less than `MAX_TAKEN` is enough to know what stays unfinished: behind that many nothing does.
+    """
     code_T, num_taken_T = torch.full_like(pending_T, -1), torch.zeros_like(pending_T)
-    for index in range(MAX_TAKEN):
+    for index in range(max_taken):
         length_T, missing_T = pending_T >> LENGTH_SHIFT, pending_T >> MISSING_SHIFT & 3
         extended_T = (pending_T & CODE_MASK) << HEAD_BITS | (head_T >> HEAD_BITS * index & 0x3F)
         is_wrong3_T = (extended_T < 0x20) | ((extended_T >= 0x360) & (extended_T <= 0x37F))
