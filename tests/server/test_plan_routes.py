@@ -1,5 +1,6 @@
 """The registry over HTTP: what is put is kept, found by name and by fingerprint, and never half written."""
 
+import asyncio
 import json
 from pathlib import Path
 from typing import Any
@@ -254,4 +255,6 @@ async def look(client: httpx.AsyncClient) -> None:
     """Do what the flusher does every second."""
     transport = client._transport
     assert isinstance(transport, httpx.ASGITransport)
-    await transport.app.state.polyglyph.refresh()
+    service = transport.app.state.polyglyph
+    await asyncio.to_thread(service.plans.refresh)
+    await asyncio.to_thread(service.policies.refresh)
