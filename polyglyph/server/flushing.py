@@ -85,8 +85,12 @@ class Flusher:
             await asyncio.sleep(self._interval_s)
             with suppress(StorageError):
                 await self.flush_now()
-                if self._refresh is not None:
-                    await self._refresh()
+            with suppress(StorageError):
+                await self._look()
+
+    async def _look(self) -> None:
+        if self._refresh is not None:
+            await self._refresh()
 
     async def _flush_in_turn(self) -> None:
         async with self._turn:

@@ -10,7 +10,18 @@ import pytest
 
 from polyglyph.contract.errors import StartupError
 from tests.server.conftest import Start
-from tests.server.fakes import ADMIN, BAN, EXPERTS, FORCE, LAYERS, OTHER_BINDING, make_plan, plan_document, write_json
+from tests.server.fakes import (
+    ADMIN,
+    BAN,
+    EXPERTS,
+    FORCE,
+    LAYERS,
+    OTHER_BINDING,
+    make_plan,
+    plan_document,
+    question,
+    write_json,
+)
 from tests.server.test_bad_requests import check_refusal
 
 PLANS = "/v1/steering/plans"
@@ -196,6 +207,9 @@ async def test_a_store_that_is_gone_is_a_clear_error_and_its_plans_still_serve(
     check_refusal(answer, 503, param=None, code="storage_unavailable")
     assert str(tmp_path) not in answer.text
     assert [plan["name"] for plan in (await client.get(PLANS)).json()["data"]] == ["to-latin"]
+    for name in ("to-latin", make_plan().fingerprint):
+        served = await client.post("/v1/completions", json=question("/v1/completions", steering=name))
+        assert served.json()["steering"]["applied"] is True
     (tmp_path / "moved").rename(tmp_path / "data")
     assert (await put(client, plan_document("other"))).status_code == 200
 

@@ -18,6 +18,8 @@ def test_defaults(settings: pytest.MonkeyPatch, tmp_path: Path):
     assert read.admin_key is None
     assert (read.steering_default, read.inline_edits, read.stats, read.disable) == ("off", True, True, False)
     assert read.max_body_bytes == 8 * 1024 * 1024
+    assert (read.store_url, read.flush_seconds, read.stats_bucket_seconds) == (None, 1.0, 3600)
+    assert read.stats_max_groups == 4096
 
 
 def test_an_empty_variable_counts_as_absent(settings: pytest.MonkeyPatch):
@@ -33,6 +35,10 @@ def test_an_empty_variable_counts_as_absent(settings: pytest.MonkeyPatch):
         ("POLYGLYPH_MAX_BODY_BYTES", "--max-body-bytes", "8MiB"),
         ("POLYGLYPH_MAX_BODY_BYTES", "--max-body-bytes", "0"),
         ("POLYGLYPH_STATS", "--stats", "false"),
+        ("POLYGLYPH_FLUSH_SECONDS", "--flush-seconds", "0"),
+        ("POLYGLYPH_FLUSH_SECONDS", "--flush-seconds", "nan"),
+        ("POLYGLYPH_STATS_BUCKET_SECONDS", "--stats-bucket-seconds", "1.5"),
+        ("POLYGLYPH_STATS_MAX_GROUPS", "--stats-max-groups", "-1"),
         ("POLYGLYPH_INLINE_EDITS", "--inline-edits", "no"),
         ("POLYGLYPH_STEERING_DEFAULT", "--steering-default", "two words"),
     ],
@@ -58,6 +64,11 @@ def test_a_key_that_fits_no_header_is_refused_and_not_shown(settings: pytest.Mon
 
 def test_keys_do_not_show_in_settings():
     assert "admin-secret" not in repr(read_settings())
+
+
+def test_the_password_of_the_store_does_not_show_in_settings(settings: pytest.MonkeyPatch):
+    settings.setenv("POLYGLYPH_STORE_URL", "postgresql+psycopg://me:hush@host/db")
+    assert "hush" not in repr(read_settings())
 
 
 def test_flags_become_variables():

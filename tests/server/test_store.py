@@ -174,6 +174,12 @@ def test_a_database_that_cannot_be_reached_stops_the_start_without_its_password(
     assert "hush" not in str(error.value)
 
 
+def test_without_the_driver_the_start_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setitem(sys.modules, "psycopg", None)
+    with pytest.raises(StartupError, match=r"polyglyph\[postgres\]"):
+        open_at(tmp_path, SecretStr("postgresql+psycopg://me@host/db"))
+
+
 def test_a_file_that_was_moved_away_is_noticed_and_welcome_when_it_is_back(tmp_path: Path):
     ledger = make_ledger(open_at(tmp_path))
     ledger.add([sums(1)])

@@ -98,6 +98,10 @@ def open_store(address: Address, *, busy_timeout_s: float = BUSY_TIMEOUT_S) -> S
             address.file.parent.mkdir(parents=True, exist_ok=True)
         engine = make_engine(address, busy_timeout_s=busy_timeout_s)
         return Store(engine, address=address, store_id=migrate(engine))
+    except ModuleNotFoundError as error:
+        raise StartupError(
+            f"--store-url: the package {error.name} is missing; install it with: pip install 'polyglyph[postgres]'"
+        ) from error
     except StartupError as error:
         raise StartupError(f"the store {address} cannot be used: {error} ({flag})") from error
     except (SQLAlchemyError, OSError) as error:
