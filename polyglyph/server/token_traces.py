@@ -2,6 +2,7 @@
 
 import base64
 import io
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -9,12 +10,15 @@ from polyglyph.contract.model import ModelDescription
 from polyglyph.contract.plan import PHASES
 from polyglyph.contract.routing import ArrayDocument, RoutingRequest, RoutingTokens
 from polyglyph.routing.reports import EngineReport
-from polyglyph.routing.scripts.labeller import ScriptLabeller
 from polyglyph.routing.wire import WorkerTrace
+
+if TYPE_CHECKING:
+    # Brings Numba, which is not needed to encode for vLLM.
+    from polyglyph.routing.scripts.labeller import ScriptLabeller
 
 
 def describe_tokens(
-    trace: WorkerTrace, request: RoutingRequest, *, model: ModelDescription, labeller: ScriptLabeller
+    trace: WorkerTrace, request: RoutingRequest, *, model: ModelDescription, labeller: "ScriptLabeller"
 ) -> RoutingTokens:
     """Give a sequence in our own form.
 
@@ -41,7 +45,7 @@ def describe_tokens(
     )
 
 
-def scripts_of(trace: WorkerTrace, labeller: ScriptLabeller) -> tuple[str, ...]:
+def scripts_of(trace: WorkerTrace, labeller: "ScriptLabeller") -> tuple[str, ...]:
     """Give the ISO 15924 code of each token."""
     return tuple(labeller.codes(labeller.exact(trace.token_ids)))
 

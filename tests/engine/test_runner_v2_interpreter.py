@@ -18,11 +18,14 @@ import pytest
 import torch
 from vllm import LLM, SamplingParams
 from vllm.distributed import cleanup_dist_env_and_memory
+from vllm.utils.serial_utils import numpy2base64
 from vllm.v1.worker.gpu.warmup import run_mixed_prefill_decode_warmup
 
 from polyglyph.contract.plan import Edit
+from polyglyph.contract.steering import TraceOptions
 from polyglyph.routing.offline import OfflineSteering
-from polyglyph.routing.wire import Receipt
+from polyglyph.routing.wire import Receipt, WorkerTrace
+from polyglyph.server.token_traces import encode_for_vllm
 from tests.support.steered_model import SteeredModel, Steering, Truth
 from tests.support.tiny_moe import END_THINK, LAYERS, THINK, TOP_K, save_tiny_moe
 
@@ -76,6 +79,7 @@ class Served:
     receipt: Receipt
     truth: Truth
     num_surplus: int
+    trace: WorkerTrace
     routed_experts: np.ndarray | None
 
 
@@ -104,7 +108,12 @@ class Engine:
                 max_tokens=NUM_GENERATED,
                 ignore_eos=True,
                 extra_args=self.offline.extra_args(
-                    asked.edits, strength=asked.strength, phases=asked.phases, wants_summary=True, key=key
+                    asked.edits,
+                    strength=asked.strength,
+                    phases=asked.phases,
+                    wants_summary=True,
+                    trace=TraceOptions(),
+                    key=key,
                 ),
             )
             for asked, key in zip(steerings, keys, strict=True)
@@ -125,7 +134,9 @@ class Engine:
         for _ in range(min(num_surplus, MAX_SURPLUS)):
             truth = self.model.read([*computed, 0], len(prompt), asked)
             computed.append(truth.next_tokens[-1])
-        return Served(len(prompt), text, receipt, truth, num_surplus, completion.routed_experts)
+        (trace,) = receipt.traces
+        assert trace is not None
+        return Served(len(prompt), text, receipt, truth, num_surplus, trace, completion.routed_experts)
 
     def metric(self, name: str) -> float:
         return sum(metric.value for metric in self.llm.get_metrics() if metric.name == f"vllm:{name}")
@@ -217,6 +228,22 @@ def test_ids_are_those_that_vllm_captures_itself(engine, served):
     for one in served:
         captured = np.sort(one.routed_experts, axis=-1)
         np.testing.assert_array_equal(captured, one.truth.ids_TLK.numpy())
+
+
+def test_traces_hold_every_token_with_its_phase_and_experts(served):
+    for one in served:
+        rows = len(one.text) - 1
+        assert one.trace.token_ids[:rows].tolist() == one.text[:-1]
+        assert one.trace.computed.all()
+        assert one.trace.phases[:rows].tolist() == one.truth.phases[:rows]
+        np.testing.assert_array_equal(one.trace.steered[:rows], one.truth.steered_T[:rows])
+        np.testing.assert_array_equal(np.sort(one.trace.ids[:rows], axis=-1), one.truth.ids_TLK[:rows].numpy())
+
+
+@IN_PLAIN_BATCHES
+def test_traces_in_vllms_encoding_are_vllms_own_byte_for_byte(engine, served):
+    for one in served:
+        assert encode_for_vllm(one.trace, engine.offline.report, prompt_start=0) == numpy2base64(one.routed_experts)
 
 
 @IN_PLAIN_BATCHES
