@@ -167,3 +167,16 @@ def test_tokens_of_complete_characters_are_labelled_on_the_device_as_on_the_host
     words = [index for index, word in enumerate(script_tokens.WORDS) if not set(word) & set("ーµـ")]
     ids = [script_tokens.FIRST_WORD + generator.choice(words) for _ in range(20)]
     assert run(table, ids)[0].tolist() == labeller.exact(ids).tolist()
+
+
+@pytest.mark.parametrize("name", ["organism", "tekken"])
+def test_on_real_text_the_device_labels_all_but_a_few_tokens_as_the_host_does(name):
+    try:
+        texts = label_data.translations()[::8]
+    except label_data.MissingDataError as missing:
+        pytest.skip(str(missing))
+    labelled_by = label_data.load(name)
+    labeller = ScriptLabeller.from_tokenizer(labelled_by.tokenizer)
+    table = labeller.label_table()
+    equal = [labeller.exact(encoded.ids) == run(table, encoded.ids)[0] for encoded in labelled_by.encode(texts)]
+    assert np.concatenate(equal).mean() > 0.997

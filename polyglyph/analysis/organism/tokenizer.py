@@ -12,6 +12,7 @@ from transformers import PreTrainedTokenizerFast
 from polyglyph.analysis.organism.question import HINT
 from polyglyph.analysis.organism.world import SUFFIXES, World
 from polyglyph.analysis.organism.writing import SCRIPTS, SYLLABLES, Script, script_of, write
+from polyglyph.routing.scripts.token_strings import byte_characters
 
 PAD, END, SYSTEM, USER, ASSISTANT = "<|pad|>", "<|end|>", "<|system|>", "<|user|>", "<|assistant|>"
 THINK_OPEN, THINK_CLOSE = "<think>", "</think>"
@@ -53,14 +54,7 @@ CHAT_TEMPLATE = """\
 Merge = tuple[str, str]
 
 
-def _byte_chars() -> list[str]:
-    """Give GPT-2's reversible map of bytes to printable characters, which `tokenizers` uses in its ByteLevel parts."""
-    shown = {*range(33, 127), *range(161, 173), *range(174, 256)}
-    hidden = [byte for byte in range(256) if byte not in shown]
-    return [chr(byte if byte in shown else 256 + hidden.index(byte)) for byte in range(256)]
-
-
-_BYTE_CHARS = _byte_chars()
+_BYTE_CHARS = byte_characters()
 
 
 def build_tokenizer(world: World) -> PreTrainedTokenizerFast:
