@@ -34,7 +34,7 @@ NOW = datetime(2026, 5, 4, 12, 30, tzinfo=UTC)
 
 @pytest.fixture
 def store(url: SecretStr | None, tmp_path: Path) -> Iterator[Store]:
-    store = open_at(tmp_path, url)
+    store = open_at(tmp_path, url, busy_timeout_s=30)
     yield store
     store.close()
 
@@ -369,10 +369,12 @@ def test_a_reset_while_others_flush_leaves_only_what_came_after(store: Store):
 
     thread = threading.Thread(target=write)
     thread.start()
-    for _ in range(20):
-        resetter.reset()
-    is_over.set()
-    thread.join()
+    try:
+        for _ in range(20):
+            resetter.reset()
+    finally:
+        is_over.set()
+        thread.join()
     resetter.reset()
     writer.flush()
     assert read(writer) == {}
