@@ -21,7 +21,7 @@ brief = settings(max_examples=40, deadline=None)
 
 
 def named(*parts: LoadedStats) -> list[NamedStats]:
-    """Name parts, and make each differ from the others in when it was read."""
+    """Name parts, and make each differ from the others in when it begins."""
     return [
         NamedStats(f"part-{index}", LoadedStats(header=later(part, index), groups=part.groups))
         for index, part in enumerate(parts)
@@ -29,7 +29,7 @@ def named(*parts: LoadedStats) -> list[NamedStats]:
 
 
 def later(part: LoadedStats, seconds: int):
-    return part.header.model_copy(update={"until": f"2026-01-01T00:00:{seconds + 1:02}+00:00"})
+    return part.header.model_copy(update={"since": f"2025-01-01T00:00:{seconds:02}+00:00"})
 
 
 def again(merged: LoadedStats, name: str) -> NamedStats:
@@ -114,6 +114,16 @@ def test_sums_that_do_not_add_up_are_refused_with_both_values(change: dict, word
 def test_the_same_stats_twice_are_refused_whatever_they_are_called():
     with pytest.raises(StatsMismatchError, match=r"copy.npz: holds the same stats as sums.parquet"):
         merge([NamedStats("sums.parquet", some_stats()), NamedStats("copy.npz", some_stats())])
+
+
+def test_stats_that_were_read_again_and_did_not_grow_are_the_same_stats():
+    later_read = some_stats(until="2026-01-05T00:00:00+00:00", versions={"polyglyph": "0.2.0"})
+    with pytest.raises(StatsMismatchError, match="count twice"):
+        merge([NamedStats("a", some_stats()), NamedStats("b", later_read)])
+
+
+def test_stats_without_groups_add_nothing_however_often():
+    assert not merge([NamedStats("a", make_stats()), NamedStats("b", make_stats())]).groups
 
 
 def test_counts_that_leave_int64_are_refused_rather_than_wrapped():

@@ -309,6 +309,13 @@ async def test_the_same_sums_are_taken_once_in_any_format_until_a_reset(client: 
     assert manifest_of(await client.get(STATS)).tokens == 100
 
 
+async def test_exports_of_different_times_hold_the_same_sums_when_nothing_was_counted(client: httpx.AsyncClient):
+    contents = [(await client.get(STATS, params={"format": name})).content for name in ("npz", "json")]
+    await client.post(f"{STATS}/reset")
+    answers = [await client.post(f"{STATS}/import", content=content) for content in contents]
+    assert [answer.status_code for answer in answers] == [200, 409]
+
+
 @pytest.mark.parametrize(
     ("change", "words"),
     [

@@ -33,9 +33,14 @@ class LoadedStats:
 
     @cached_property
     def digest(self) -> str:
-        """`sha256:<hex>` of header and sums: the same for the same stats in any format and any order of groups."""
+        """`sha256:<hex>` of what was counted, of which model and since when.
+
+        The same in any format, in any order of groups, and whenever it was read: two exports of a server that counted
+        nothing in between are one.
+        """
         groups = sorted(_digest_of(group) for group in self.groups)
-        return digest({"header": self.header.model_dump(mode="json", by_alias=True), "groups": groups})
+        header = self.header.model_dump(mode="json", by_alias=True, exclude={"until", "versions"})
+        return digest({"header": header, "groups": groups})
 
     def snapshot(self) -> Snapshot:
         """Give the stats as a writer takes them."""

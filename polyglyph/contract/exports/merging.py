@@ -42,7 +42,7 @@ def merge(parts: Sequence[NamedStats]) -> LoadedStats:
     seen: dict[str, str] = {}
     for part in parts:
         check_agreement(parts[0], part)
-        if part.stats.digest in seen:
+        if part.stats.groups and part.stats.digest in seen:
             twin = seen[part.stats.digest]
             raise StatsMismatchError(f"{part.name}: holds the same stats as {twin}, which would count twice")
         seen[part.stats.digest] = part.name
