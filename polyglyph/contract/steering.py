@@ -123,7 +123,12 @@ class SteeringPayload(Document):
 
 
 class SteeringEcho(Document):
-    """The `steering` field of a response; the last two fields are known at the request's end."""
+    """The `steering` field of a response; the last two fields are known at the request's end.
+
+    Args of note:
+        request_script: Dominant script of the user's text.
+        entity_script: Script of the words that are not in it, such as names; None where there are none.
+    """
 
     applied: bool
     plan: str | None
@@ -132,5 +137,6 @@ class SteeringEcho(Document):
     phases: PhaseSet
     source: Literal["request", "policy", "default"]
     request_script: str
+    entity_script: str | None = None
     tokens_steered: int | None = None
     dose: float | None = None

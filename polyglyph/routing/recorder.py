@@ -104,6 +104,23 @@ class Recorder:
         if options.counts and options.keeps_stats:
             self.stats = StatsRecorder(num_layers=sizes[0], num_experts=sizes[1], scripts=labels.scripts, device=device)
 
+    def warm_up(self) -> None:
+        """Compile what a processor compiles at its first use, so that no request waits for it."""
+        if self.stats is None:
+            return
+        run(self._host_labels, [])
+        nobody = torch.zeros(1, dtype=torch.int32, device=self._layers.device)
+        label_scripts(
+            row_R=nobody[:0],
+            query_start_R1=nobody,
+            num_valid_R=nobody[:0],
+            input_ids_T=nobody[:0],
+            num_tokens=0,
+            rows=self._label_rows,
+            table=self._labels,
+            out_T=self._script_T,
+        )
+
     # Requests
 
     def open(self, record: RequestRecord, prompt_token_ids: Sequence[int] | None, num_cached: int) -> None:

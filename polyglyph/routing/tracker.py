@@ -238,6 +238,11 @@ class RequestTracker:
         """Give finished requests' traces, where all are kept; see `FinishedTraces.drain`."""
         return self._recorder.finished_traces.drain(acknowledged)
 
+    def make_ready(self) -> None:
+        """Compile what is needed, and drop what the engine's own warm-up counted."""
+        self._recorder.warm_up()
+        self.clear_stats()
+
     def clear_stats(self) -> None:
         """Drop what was counted so far."""
         if self._recorder.stats is not None:

@@ -48,7 +48,7 @@ class Account:
 
     def __init__(self, ticket: Ticket, *, question: Question, recorders: Recorders) -> None:
         self._ticket = ticket
-        self._echo = question.resolution.echo(question.script)
+        self._echo = question.resolution.echo(question.script, entity_script=question.entity_script)
         self._routing = question.routing
         self._prompt_start = question.prompt_start
         self._recorders = recorders

@@ -42,11 +42,12 @@ class Flusher:
         self._waiting: asyncio.Task[None] | None = None
         self._loop: asyncio.Task[None] | None = None
         self._is_broken = False
+        self._engine_ends = False
 
     def start(self) -> None:
         """Begin to flush by the clock."""
         self._loop = asyncio.create_task(self._run(), name="polyglyph-flusher")
-        self._loop.add_done_callback(_log_end)
+        self._loop.add_done_callback(self._log_end)
 
     async def stop(self, *, timeout_s: float = STOP_TIMEOUT_S) -> None:
         """End the loop and flush a last time; what cannot be written within the time limit is lost, and logged."""
@@ -69,6 +70,15 @@ class Flusher:
         if self._waiting is None:
             self._waiting = asyncio.create_task(self._flush_in_turn())
         await asyncio.shield(self._waiting)
+
+    async def flush_before_engine_ends(self) -> None:
+        """Flush while the engine still answers; that it falls silent afterwards is no fault.
+
+        Raises:
+            StorageError: The store failed; the sums are kept, for `stop` to try again.
+        """
+        self._engine_ends = True
+        await self.flush_now()
 
     async def reset(self) -> None:
         """Reset the sums, those that the engine still holds included.
@@ -115,12 +125,14 @@ class Flusher:
         async with self._turn:
             (drained,) = await asyncio.gather(self._drain(), return_exceptions=True)
             if isinstance(drained, BaseException):
-                logger.warning("The engine's last sums could not be read: %s", drained or type(drained).__name__)
+                self._log_silence(logging.WARNING, "The engine's last sums could not be read: %s", drained)
             else:
                 self._ledger.add(drained)
             await self._flush_ledger()
 
+    def _log_end(self, loop: asyncio.Task[None]) -> None:
+        if not loop.cancelled() and (error := loop.exception()) is not None:
+            self._log_silence(logging.ERROR, "The engine's sums are no longer read: %s", error)
 
-def _log_end(loop: asyncio.Task[None]) -> None:
-    if not loop.cancelled() and (error := loop.exception()) is not None:
-        logger.error("The engine's sums are no longer read: %s", error or type(error).__name__)
+    def _log_silence(self, level: int, text: str, error: BaseException) -> None:
+        logger.log(logging.DEBUG if self._engine_ends else level, text, error or type(error).__name__)

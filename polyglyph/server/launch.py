@@ -21,6 +21,8 @@ from polyglyph.contract.errors import StartupError
 from polyglyph.routing.compat.versions import check_vllm_version
 from polyglyph.server.refused_modes import check_arguments, check_has_experts
 from polyglyph.server.settings import read_settings
+from polyglyph.server.store.address import address_of
+from polyglyph.server.store.store import open_store
 
 CHILD_END_TIMEOUT_S = 10.0
 LOCALHOST = "127.0.0.1"
@@ -53,9 +55,12 @@ def run(arguments: Sequence[str]) -> None:
     configure_logging_from_args(args)
     with refusing(ValueError, TypeError):
         validate_parsed_serve_args(args)
-    if not read_settings().disable:
+    settings = read_settings()
+    if not settings.disable:
         check_arguments(args)
         check_model(args)
+        # A store that cannot be used is refused now, not when the model has been loaded.
+        open_store(address_of(data_dir=settings.data_dir, store_url=settings.store_url)).close()
     try:
         with refusing(OSError):
             uvloop.run(serve(args))

@@ -72,7 +72,7 @@ class PolyglyphEndpoints:
         labeller = find_labeller(engine_client.model_config)
         workers = Workers(engine_client)
         state.polyglyph = await start_service(settings, workers, engine=engine, labeller=labeller)
-        before_shutdown(engine_client, state.polyglyph.flush)
+        before_shutdown(engine_client, state.polyglyph.flusher.flush_before_engine_ends)
         logger.info("%s", start_line(state.polyglyph))
 
     def _join_authentication(self, app: "FastAPI") -> None:

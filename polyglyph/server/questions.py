@@ -1,14 +1,14 @@
 """What a generating request asks of Polyglyph, read from its body before vLLM sees it."""
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from uuid import uuid4
 
 from polyglyph.contract.errors import RequestError
 from polyglyph.contract.routing import RoutingRequest, parse_routing
 from polyglyph.contract.steering import PAYLOAD_KEY, SteeringPayload, TraceOptions
-from polyglyph.routing.scripts import dominant_script
+from polyglyph.routing.scripts import dominant_script, entity_script
 from polyglyph.server.dialects import Dialect
 from polyglyph.server.resolution import Resolution, Resolver
 
@@ -24,6 +24,7 @@ class Question:
         resolution: What its steering comes to.
         routing: Its `routing` field, if it has one.
         script: The request script.
+        entity_script: Script of the text's words that are not in it; found only for requests that are answered.
         named_fields: Which of our fields it carries.
         prompt_start: Prompt tokens that vLLM's encoding leaves out (`routed_experts_prompt_start`).
     """
@@ -32,6 +33,7 @@ class Question:
     routing: RoutingRequest | None
     script: str
     named_fields: frozenset[str]
+    entity_script: str | None = None
     prompt_start: int = 0
 
     @property
@@ -87,7 +89,8 @@ def read_question(
         RequestError: `param` names the field path.
     """
     refuse_payload(body)
-    script = dominant_script(dialect.user_text(body))
+    text = dialect.user_text(body)
+    script = dominant_script(text)
     routing = _read_routing(body, resolver=resolver, has_stats=has_stats)
     if routing is not None:
         _refuse_scores(routing, resolver=resolver, can_log_scores=can_log_scores)
@@ -103,7 +106,7 @@ def read_question(
         prompt_start=_prompt_start(body),
     )
     _refuse_modes(body, question, dialect)
-    return question
+    return replace(question, entity_script=entity_script(text)) if question.is_answered else question
 
 
 def refuse_fields(body: JsonObject, *, path: str) -> None:

@@ -37,7 +37,7 @@ class Resolution:
         """Whether any token's routing may differ."""
         return bool(self.edits) and self.strength != 0.0
 
-    def echo(self, script: str) -> SteeringEcho:
+    def echo(self, script: str, *, entity_script: str | None = None) -> SteeringEcho:
         """Give the response's `steering` field as far as it is known before the request ran."""
         return SteeringEcho(
             applied=self.is_steered,
@@ -47,6 +47,7 @@ class Resolution:
             phases=self.phases,
             source=self.source,
             request_script=script,
+            entity_script=entity_script,
         )
 
 

@@ -121,6 +121,8 @@ async def start_service(
         StartupError: A setting does not fit the loaded model, or the store cannot be used.
     """
     report = await workers.report()
+    # Compiled at its first use, which no request shall wait for.
+    await asyncio.to_thread(labeller.exact, ())
     store = open_store(address_of(data_dir=settings.data_dir, store_url=settings.store_url))
     plans, policies = _read_store(store, settings, report.model.binding)
     ledger = Ledger(

@@ -281,7 +281,14 @@ def test_slots_of_the_neighbouring_token_would_be_noticed(engine, prompts, monke
 @IN_PLAIN_BATCHES
 def test_requests_of_the_engine_s_own_warm_up_are_not_counted(engine):
     worker = engine.llm.llm_engine.engine_core.engine_core.model_executor.driver_worker.worker
-    assert run_mixed_prefill_decode_warmup(worker.model_runner, worker.execute_model, worker.sample_tokens, 20)
+
+    def warm_up() -> None:
+        assert run_mixed_prefill_decode_warmup(worker.model_runner, worker.execute_model, worker.sample_tokens, 20)
+
+    engine.offline.reset_stats()
+    warm_up()
     assert engine.offline.read_selected().any(), "to the hooks they are requests like any other"
+    engine.offline.reset_stats()
+    warm_up()
     worker.compile_or_warm_up_model()
     assert not engine.offline.read_selected().any()

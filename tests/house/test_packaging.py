@@ -19,7 +19,7 @@ ROOT = Path(__file__).parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 HEAVY = ("torch", "vllm", "transformers", "triton", "icu")
 WITH_VLLM = {
-    "fastapi", "mistral_common", "numba", "prometheus_client", "safetensors", "sentencepiece", "starlette",
+    "fastapi", "mistral_common", "numba", "prometheus_client", "psutil", "safetensors", "sentencepiece", "starlette",
     "tiktoken", "tokenizers", "transformers", "triton", "uvicorn", "uvloop",
 }  # fmt: skip
 """What vLLM itself stands on and brings along, in every release we support."""

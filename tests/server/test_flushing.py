@@ -176,6 +176,20 @@ async def test_an_engine_that_dies_ends_the_loop_with_a_line_and_what_was_draine
     assert [record.levelname for record in log.records] == ["ERROR", "WARNING"]
 
 
+async def test_an_engine_that_is_ended_on_purpose_is_flushed_first_and_nobody_is_alarmed(
+    engine: Engine, ledger: Ledger, log: pytest.LogCaptureFixture
+):
+    flusher = Flusher(engine.drain, ledger, interval_s=FAST_S)
+    flusher.start()
+    engine.counted = [sums(1)]
+    await flusher.flush_before_engine_ends()
+    engine.error = EngineDeadError("the engine ended")
+    await asyncio.sleep(10 * FAST_S)
+    await flusher.stop()
+    assert num_tokens(ledger) == 1
+    assert not log.records
+
+
 async def test_stopping_while_the_store_is_away_ends_in_time_and_says_what_is_lost(
     engine: Engine, ledger: Ledger, tmp_path: Path, log: pytest.LogCaptureFixture
 ):

@@ -89,6 +89,7 @@ async def test_a_plan_reaches_the_workers_and_the_response_says_so(
         "phases": ["answer"],
         "source": "request",
         "request_script": "Cyrl",
+        "entity_script": None,
         "tokens_steered": 8,
         "dose": 0.25,
     }

@@ -92,7 +92,7 @@ def _prove(worker: Any) -> None:
         return
     if not all(tracker.layers.has_run(layer) for layer in range(tracker.layers.num_layers)):
         worker.model_runner._dummy_run(1)
-    tracker.clear_stats()
+    tracker.make_ready()
 
 
 def check_engine(config: Any) -> None:
