@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks import invariance, labels, throughput
+from benchmarks import invariance, labels, throughput, traces
 
 RESULTS = Path(__file__).parent / "results"
 Result = tuple[str, dict[str, Any], str]
@@ -48,10 +48,17 @@ def run_labels(_: argparse.Namespace) -> Iterator[Result]:
     yield "labels", record, labels.to_markdown(record)
 
 
+def run_traces(_: argparse.Namespace) -> Iterator[Result]:
+    """Weigh traces in responses, and time their encoding."""
+    record = traces.run()
+    yield "traces", record, traces.to_markdown(record)
+
+
 BENCHMARKS = {
     "throughput": Benchmark(("tests/kernels", "tests/engine/test_agreement.py"), run_throughput),
     "invariance": Benchmark(("tests/engine/test_agreement.py",), run_invariance),
     "labels": Benchmark(("tests/kernels/test_label_scripts.py", "tests/routing/test_script_labels.py"), run_labels),
+    "traces": Benchmark(("tests/server/test_traced_requests.py",), run_traces),
 }
 
 

@@ -1,4 +1,4 @@
-"""Throughput of plain vLLM, and of Polyglyph idle, keeping stats, steering, and both: interleaved in one run."""
+"""Throughput of plain vLLM, and of Polyglyph idle, keeping stats, tracing and steering: interleaved in one run."""
 
 import json
 import os
@@ -14,18 +14,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from benchmarks.arms import ARMS, EXPLANATION, PLAIN
 from benchmarks.worker import NUM_REQUESTS, NUM_TOKENS
-
-PLAIN = "plain"
-ARMS: dict[str, dict[str, str]] = {
-    PLAIN: {"POLYGLYPH_DISABLE": "1"},
-    "plain again": {"POLYGLYPH_DISABLE": "1"},
-    "idle": {"POLYGLYPH_STATS": "0"},
-    "stats": {"POLYGLYPH_STATS": "1"},
-    "steered": {"POLYGLYPH_STATS": "0"},
-    "steered + stats": {"POLYGLYPH_STATS": "1"},
-}
-"""What each arm's engine is started with; arms with the same settings share an engine."""
 
 
 @dataclass(frozen=True)
@@ -86,7 +76,7 @@ def run(mode: str, *, rounds: int) -> dict[str, Any]:
     Returns:
         The record: arms, rounds, start-up times, versions and hardware.
     """
-    settings = {json.dumps(environment, sort_keys=True): environment for environment in ARMS.values()}
+    settings = {json.dumps(arm.environment, sort_keys=True): arm.environment for arm in ARMS.values()}
     engines: dict[str, EngineProcess] = {}
     samples: dict[str, list[float]] = {arm: [] for arm in ARMS}
     order = random.Random(0)
@@ -96,7 +86,7 @@ def run(mode: str, *, rounds: int) -> dict[str, Any]:
             engines[key] = EngineProcess(mode, environment)
         for index in range(rounds):
             for arm in order.sample(list(ARMS), len(ARMS)):
-                engine = engines[json.dumps(ARMS[arm], sort_keys=True)]
+                engine = engines[json.dumps(ARMS[arm].environment, sort_keys=True)]
                 samples[arm].append(engine.measure(arm))
             print(f"round {index + 1} of {rounds}", file=sys.stderr, flush=True)
     finally:
@@ -105,8 +95,9 @@ def run(mode: str, *, rounds: int) -> dict[str, Any]:
     return {
         "benchmark": "throughput",
         "mode": mode,
-        "workload": f"{NUM_REQUESTS} requests x {NUM_TOKENS} tokens, every other one steered in the steered arms",
+        "workload": f"{NUM_REQUESTS} requests x {NUM_TOKENS} tokens",
         "tokens_per_s": samples,
+        "explanation": EXPLANATION,
         "startup_s": {key: engine.startup_s for key, engine in engines.items()},
         "load_average": os.getloadavg(),
         **environment_record(),
@@ -142,7 +133,10 @@ def to_markdown(record: dict[str, Any]) -> str:
         f"{record['workload']}; {len(record['tokens_per_s'][PLAIN])} rounds, arms shuffled in each. "
         f"{record['hardware']['processor']}, {record['hardware']['cores']} cores; "
         + ", ".join(f"{name} {number}" for name, number in record["versions"].items())
-        + f"; {record['when']}.",
+        + f"; load average {record['load_average'][1]:.1f} (5 min, this run's own two processes included); "
+        f"{record['when']}.",
+        "",
+        record["explanation"],
         "",
         "| arm | tokens/s, median | ratio to plain, median [quartiles] |",
         "|---|---|---|",

@@ -8,11 +8,14 @@ import sys
 import time
 from typing import Any
 
+from benchmarks.arms import ARMS, PLAIN, Arm
 from polyglyph import bundled_organism
 from polyglyph.contract.plan import Edit
 
 NUM_REQUESTS = 64
-NUM_TOKENS = 64
+NUM_TOKENS = 128
+PROMPT_LEN = 12
+DRAIN_SECONDS = 1.0
 EDITS = (
     *(Edit(layer=layer, experts=(1, 5), op="add_std", value=1.0) for layer in (0, 1, 2, 3)),
     Edit(layer=4, experts=(0,), op="ban"),
@@ -35,32 +38,91 @@ def main(*, enforce_eager: bool) -> None:
         enable_prefix_caching=False,
     )
     startup_s = time.perf_counter() - started
-    measure(llm, "plain")
+    worker = Worker(llm)
+    worker.measure(ARMS[PLAIN])
     _say({"startup_s": startup_s})
     for line in sys.stdin:
-        _say(measure(llm, json.loads(line)["arm"]))
+        _say(worker.measure(ARMS[json.loads(line)["arm"]]))
 
 
-def measure(llm: Any, arm: str) -> dict[str, float]:
-    """Generate one batch: 64 requests of 64 tokens each; a steered arm steers every other one."""
-    from vllm import SamplingParams
+class Worker:
+    """Sends batches through one engine.
 
-    extra_args = None
-    if arm.startswith("steered"):
+    Args:
+        llm: A `vllm.LLM`.
+    """
+
+    def __init__(self, llm: Any) -> None:
+        self._llm = llm
+        self._since_drain_s = 0.0
+
+    def measure(self, arm: Arm) -> dict[str, float]:
+        """Generate one batch of 64 requests with 128 tokens each, and take what it left behind."""
+        from vllm import SamplingParams
+
+        steering = None if arm.environment.get("POLYGLYPH_DISABLE") else self._steering()
+        asked = [self._ask(arm, steering, index) for index in range(NUM_REQUESTS)]
+        params = [
+            SamplingParams(temperature=0.0, max_tokens=NUM_TOKENS, ignore_eos=True, extra_args=extra_args)
+            for extra_args in asked
+        ]
+        prompts = [
+            {"prompt_token_ids": [10 + (7 * i + j) % 800 for j in range(PROMPT_LEN)]} for i in range(NUM_REQUESTS)
+        ]
+        started = time.perf_counter()
+        self._llm.enqueue(prompts, params, use_tqdm=False)
+        num_tokens = self._run_engine(steering if arm.keeps_stats else None)
+        if steering is not None:
+            self._take_receipts(steering, arm, num_asked=sum(extra_args is not None for extra_args in asked))
+        return {"seconds": time.perf_counter() - started, "tokens": num_tokens}
+
+    def _steering(self) -> Any:
         from polyglyph.routing.offline import OfflineSteering
 
-        extra_args = OfflineSteering(llm).extra_args(EDITS)
-    prompts = [{"prompt_token_ids": [10 + (7 * i + j) % 800 for j in range(12)]} for i in range(NUM_REQUESTS)]
-    params = [
-        SamplingParams(
-            temperature=0.0, max_tokens=NUM_TOKENS, ignore_eos=True, extra_args=extra_args if i % 2 == 0 else None
+        return OfflineSteering(self._llm)
+
+    def _ask(self, arm: Arm, steering: Any, index: int) -> dict[str, Any] | None:
+        """Give the `extra_args` of one request, each with a receipt of its own."""
+        is_steered = arm.is_steered and index % 2 == 0
+        if not is_steered and arm.trace is None:
+            return None
+        extra_args: dict[str, Any] = steering.extra_args(
+            EDITS if is_steered else (), trace=arm.trace, key=f"{index:032x}"
         )
-        for i in range(NUM_REQUESTS)
-    ]
-    started = time.perf_counter()
-    outputs = llm.generate(prompts, params, use_tqdm=False)
-    seconds = time.perf_counter() - started
-    return {"seconds": seconds, "tokens": sum(len(output.outputs[0].token_ids) for output in outputs)}
+        return extra_args
+
+    def _run_engine(self, drained: Any) -> int:
+        """Step until all is generated, as `LLM.generate` does, and drain the stats as a server does.
+
+        Args:
+            drained: Whose stats are taken and thrown away after every second; None for no stats.
+
+        Returns:
+            Tokens generated.
+        """
+        num_tokens, before = 0, time.perf_counter()
+        while self._llm.llm_engine.has_unfinished_requests():
+            outputs = self._llm.llm_engine.step()
+            num_tokens += sum(len(output.outputs[0].token_ids) for output in outputs if output.finished)
+            before, passed_s = time.perf_counter(), time.perf_counter() - before
+            self._since_drain_s += passed_s
+            if drained is not None and self._since_drain_s >= DRAIN_SECONDS:
+                drained.reset_stats()
+                self._since_drain_s = 0.0
+        return num_tokens
+
+    def _take_receipts(self, steering: Any, arm: Arm, *, num_asked: int) -> None:
+        from polyglyph.routing.wire import merge_receipts
+
+        if not num_asked:
+            return
+        keys = [f"{index:032x}" for index in range(NUM_REQUESTS)]
+        answers = self._llm.collective_rpc("polyglyph_take_receipts", args=(keys,))
+        receipts = merge_receipts(answers, steering.model)
+        assert len(receipts) == num_asked, f"{len(receipts)} receipts of {num_asked}"
+        if arm.trace is not None:
+            rows = {len(trace.ids) for receipt in receipts.values() for trace in receipt.traces if trace is not None}
+            assert rows == {PROMPT_LEN + NUM_TOKENS - 1}, f"traces of {rows} tokens"
 
 
 def _say(document: dict[str, float]) -> None:
