@@ -220,6 +220,7 @@ def describe_engine(vllm_config: Any) -> dict[str, Any]:
         "max_num_seqs": scheduler.max_num_seqs,
         "max_num_batched_tokens": scheduler.max_num_batched_tokens,
         "async_scheduling": scheduler.async_scheduling,
+        "num_speculative_tokens": vllm_config.num_speculative_tokens,
         "block_size": cache.block_size,
         "enable_prefix_caching": cache.enable_prefix_caching,
         "tensor_parallel_size": parallel.tensor_parallel_size,
