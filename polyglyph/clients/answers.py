@@ -77,6 +77,8 @@ class EngineSettings(Answer):
 
     model: str = ""
     block_size: int | None = None
+    async_scheduling: bool | None = None
+    num_speculative_tokens: int | None = None
 
 
 class ServerSettings(Answer):

@@ -1,6 +1,6 @@
 """The asynchronous Python client; the same surface as the synchronous one, awaited."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from contextlib import aclosing, asynccontextmanager
 from functools import cached_property
 from pathlib import Path
@@ -74,6 +74,10 @@ class AsyncPolyglyph:
     async def model(self) -> LoadedModel:
         """Give what is loaded, and the hooks of every worker."""
         return await self.send(calls.get_model())
+
+    async def detokenize(self, token_ids: Iterable[int]) -> str:
+        """Give the text of tokens, such as `trace.token_ids`; what is no whole character reads U+FFFD."""
+        return await self.send(calls.detokenize(int(token) for token in token_ids))
 
     async def stats(self, **filters: Unpack[StatsFilters]) -> Stats:
         """Give the sums since the last reset; filters are those of `GET /v1/routing/stats`, such as `script="Cyrl"`."""

@@ -3,7 +3,7 @@
 Both clients, sync and async, send these; nothing here does I/O.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 from urllib.parse import quote
@@ -57,6 +57,11 @@ class Call(Generic[T]):
         """Refuse an error's answer; raises what `result` raises."""
         if response.is_error:
             raise error_of(response.status_code, body_of(response.text), url=str(response.url))
+
+
+def detokenize(token_ids: Iterable[int]) -> Call[str]:
+    """Give the text of tokens, by vLLM's own route."""
+    return Call(method="POST", path="/detokenize", read=_read_prompt, body={"tokens": list(token_ids)})
 
 
 def list_plans() -> Call[tuple[PlanEntry, ...]]:
@@ -152,6 +157,10 @@ def _read_object(answer: str) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise AnswerError(f"expected a JSON object from the server, got {answer[:80]!r}")
     return value
+
+
+def _read_prompt(answer: str) -> str:
+    return str(_read_object(answer).get("prompt", ""))
 
 
 def _ignore(answer: str) -> None:

@@ -1,6 +1,6 @@
 """The Python client: thin, typed access to the server's own routes beside the ordinary OpenAI client."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager
 from functools import cached_property
 from pathlib import Path
@@ -77,6 +77,10 @@ class Polyglyph:
     def model(self) -> LoadedModel:
         """Give what is loaded, and the hooks of every worker."""
         return self.send(calls.get_model())
+
+    def detokenize(self, token_ids: Iterable[int]) -> str:
+        """Give the text of tokens, such as `trace.token_ids`; what is no whole character reads U+FFFD."""
+        return self.send(calls.detokenize(int(token) for token in token_ids))
 
     def stats(self, **filters: Unpack[StatsFilters]) -> Stats:
         """Give the sums since the last reset; filters are those of `GET /v1/routing/stats`, such as `script="Cyrl"`."""

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from polyglyph.clients.errors import AnswerError
+from polyglyph.clients.routing import Routing
 from polyglyph.contract.base import Document
 from polyglyph.contract.routing import RoutingEcho
 from polyglyph.contract.steering import SteeringEcho
@@ -30,13 +31,23 @@ def steering_of(response: "BaseModel | Mapping[str, Any]") -> SteeringEcho | Non
     return _field(response, "steering", SteeringEcho)
 
 
-def routing_of(response: "BaseModel | Mapping[str, Any]") -> RoutingEcho | None:
-    """Give the routing that the request asked to have returned.
+def routing_of(response: "BaseModel | Mapping[str, Any]") -> Routing | None:
+    """Give the routing that the request asked to have returned, its arrays decoded.
+
+    Args:
+        response: As in `steering_of`; of a stream, the last chunk that comes.
+
+    Returns:
+        None when the field is absent, as on all chunks of a stream but the last.
 
     Raises:
-        AnswerError: The field is there but is no routing echo.
+        AnswerError: The field is there but is no routing echo, or one of its arrays is damaged.
     """
-    return _field(response, "routing", RoutingEcho)
+    echo = _field(response, "routing", RoutingEcho)
+    try:
+        return None if echo is None else Routing.decoded(echo)
+    except (ValueError, EOFError) as error:
+        raise AnswerError(f"the response's 'routing' field holds a damaged array: {error}") from error
 
 
 def _field(response: "BaseModel | Mapping[str, Any]", name: str, kind: type[EchoT]) -> EchoT | None:

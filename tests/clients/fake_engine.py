@@ -6,14 +6,14 @@ So a token that was routed otherwise, or keys and values of another steering, ch
 
 import hashlib
 import threading
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
 from polyglyph.contract.model import ModelBinding, ModelDescription, RouterDescription
 from polyglyph.contract.plan import PHASES, Edit
-from polyglyph.contract.routing import ArrayDocument, RoutingSummary
+from polyglyph.contract.routing import ArrayDocument, RoutingSummary, RoutingTokens
 
 NUM_LAYERS = 3
 NUM_EXPERTS = 8
@@ -74,6 +74,17 @@ class Steering:
         return f"{self.edits}{self.strength}{sorted(self.phases)}" if self.is_active else ""
 
 
+@dataclass(frozen=True)
+class Row:
+    """One token that went through the model, or came from the cache."""
+
+    token_id: int
+    phase: str
+    computed: bool = False
+    steered: bool = False
+    experts: tuple[list[int], ...] = ()
+
+
 @dataclass
 class Result:
     prompt_ids: list[int]
@@ -85,6 +96,39 @@ class Result:
     selected: np.ndarray
     tokens_steered: int
     dose: float
+    rows: list["Row"]
+
+    def first(self, num_rows: int) -> "Result":
+        """Give what there was when so many tokens had gone through."""
+        rows = [row for row in self.rows[:num_rows] if row.computed]
+        selected = np.zeros_like(self.selected)
+        for row in rows:
+            for layer, chosen in enumerate(row.experts):
+                selected[PHASES.index(row.phase), layer, chosen] += 1
+        num_tokens = [sum(row.phase == phase for row in rows) for phase in PHASES]
+        return replace(self, rows=self.rows[:num_rows], num_tokens=num_tokens, selected=selected)
+
+    def with_drafts(self, num_drafts: int) -> "Result":
+        """Give what there is when drafts behind the end were accepted."""
+        rows = self.rows + self.rows[-num_drafts:]
+        return replace(self, rows=rows).first(len(rows))
+
+    @property
+    def trace(self) -> RoutingTokens:
+        ids = np.full((len(self.rows), NUM_LAYERS, TOP_K), 255, np.uint8)
+        for index, row in enumerate(self.rows):
+            for layer, chosen in enumerate(row.experts):
+                ids[index, layer, : len(chosen)] = chosen
+        return RoutingTokens(
+            num_tokens=len(self.rows),
+            layers=tuple(range(NUM_LAYERS)),
+            ids=ArrayDocument.from_numpy(ids),
+            token_ids=tuple(row.token_id for row in self.rows),
+            scripts=("Latn",) * len(self.rows),
+            phases=tuple(row.phase for row in self.rows),
+            computed=tuple(row.computed for row in self.rows),
+            steered=tuple(row.steered for row in self.rows),
+        )
 
     @property
     def summary(self) -> RoutingSummary:
@@ -121,6 +165,7 @@ class FakeEngine:
         top: list[dict[int, float]] = []
         leaks = self.faults.leaks_to_neighbours and self.num_active_steered > 0
         position = num_cached
+        rows = [Row(token, "prompt") for token in prompt[:num_cached]]
         while len(tokens) - len(prompt) < max_tokens:
             token = tokens[position]
             phase = "prompt" if position < len(prompt) else "answer"
@@ -128,6 +173,7 @@ class FakeEngine:
             experts, num_changed = self._route(state, token, steering if is_steered else Steering(), leaks=leaks)
             steered, changed = steered + is_steered, changed + num_changed
             num_tokens[PHASES.index(phase)] += 1
+            rows.append(Row(token, phase, computed=True, steered=is_steered, experts=tuple(experts)))
             for layer, chosen in enumerate(experts):
                 selected[PHASES.index(phase), layer, chosen] += 1
             state = _hash(state, token, str(experts))
@@ -150,6 +196,7 @@ class FakeEngine:
             selected=selected,
             tokens_steered=steered,
             dose=changed / (steered * NUM_LAYERS) if steered else 0.0,
+            rows=rows,
         )
 
     def _route(self, state: int, token: int, steering: Steering, *, leaks: bool) -> tuple[list[list[int]], int]:

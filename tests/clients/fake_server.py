@@ -1,10 +1,11 @@
 """A server on a loopback port that speaks Polyglyph's HTTP, in front of a fake engine."""
 
 import json
+import select
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -21,6 +22,10 @@ from tests.clients.fake_engine import MODEL, NUM_EXPERTS, NUM_LAYERS, FakeEngine
 
 API_KEY = "caller-key-5f1c"
 ADMIN_KEY = "admin-key-93ab"
+LONG_STREAM = 100
+PAUSE_AFTER = 8
+PAUSE_S = 10
+"""A long stream waits so long for a client that goes away, after so many chunks."""
 
 
 class UnauthorizedError(RequestError):
@@ -44,6 +49,12 @@ class FakeServer:
     Attributes:
         is_plain: Answers as plain vLLM does: no fields, no routes of ours.
         accepts: Words of wrong requests that this server serves all the same.
+        num_lost: Tokens of each answer that the stats miss.
+        num_drafts: Tokens of each answer that a speculating engine counts behind its end.
+        counts_drafts_in_traces: Traces and summaries hold these tokens too, as they should.
+        mistakes_second_choice: The second choice gets the trace of the first and its last row again.
+        garbles_streamed_traces: A stream's trace names other experts.
+        counted: What was computed, by tag.
     """
 
     engine: FakeEngine = field(default_factory=FakeEngine)
@@ -60,6 +71,13 @@ class FakeServer:
     text: str = "<think>because</think>Paris"
     block_size: int = 16
     fails_with: int | None = None
+    keeps_stats: bool = True
+    num_lost: int = 0
+    num_drafts: int = 0
+    counts_drafts_in_traces: bool = False
+    mistakes_second_choice: bool = False
+    garbles_streamed_traces: bool = False
+    counted: dict[str, list[Result]] = field(default_factory=dict)
     url: str = ""
 
     def answer(self, request: Request) -> Any:
@@ -85,7 +103,7 @@ class FakeServer:
             return self._plans(request, path.removeprefix("/v1/steering/plans").removeprefix("/"))
         return {
             "GET /v1/routing/model": self._model,
-            "GET /v1/routing/stats": self.stats,
+            "GET /v1/routing/stats": lambda: self.stats(request.path.partition("tag=")[2]),
             "POST /v1/routing/stats/reset": lambda: {"reset": True},
             "GET /v1/steering/policy": lambda: self.policy.model_dump(mode="json", by_alias=True, exclude_none=True),
             "PUT /v1/steering/policy": lambda: self._put_policy(request.body),
@@ -146,27 +164,35 @@ class FakeServer:
             "fingerprint": MODEL.binding.fingerprint,
             "workers": [worker],
             "versions": {"polyglyph": "0.1.0", "vllm": "0.32.0"},
-            "settings": {"stats": True, "steering_default": "off", "inline_edits": self.inline_edits},
-            "engine": {"model": "/nowhere/fake", "block_size": self.block_size, "dtype": "bfloat16"},
+            "settings": {"stats": self.keeps_stats, "steering_default": "off", "inline_edits": self.inline_edits},
+            "engine": {
+                "model": "/nowhere/fake",
+                "block_size": self.block_size,
+                "num_speculative_tokens": self.num_drafts,
+            },
         }
 
-    def stats(self) -> Any:
-        groups = tuple(
-            StatsGroup(
-                request_script=script,
-                script=script,
-                phase=phase,
-                plan=plan,
-                tag="",
-                group_tokens=tokens,
-                cached_tokens=7,
-                selected=ArrayDocument.from_numpy(_counts(expert, tokens)),
-                weight_sum=ArrayDocument.from_numpy(_counts(expert, tokens).astype(np.float64)),
-            )
-            for script, phase, plan, tokens, expert in (
-                ("Cyrl", "prompt", "", 40, 1),
-                ("Cyrl", "answer", "", 20, 2),
-                ("Latn", "prompt", plan_of().fingerprint, 100, 3),
+    def stats(self, tag: str = "") -> Any:
+        groups = (
+            self._counted_groups(tag)
+            if tag
+            else tuple(
+                StatsGroup(
+                    request_script=script,
+                    script=script,
+                    phase=phase,
+                    plan=plan,
+                    tag="",
+                    group_tokens=tokens,
+                    cached_tokens=7,
+                    selected=ArrayDocument.from_numpy(_counts(expert, tokens)),
+                    weight_sum=ArrayDocument.from_numpy(_counts(expert, tokens).astype(np.float64)),
+                )
+                for script, phase, plan, tokens, expert in (
+                    ("Cyrl", "prompt", "", 40, 1),
+                    ("Cyrl", "answer", "", 20, 2),
+                    ("Latn", "prompt", plan_of().fingerprint, 100, 3),
+                )
             )
         )
         stats = Stats(
@@ -182,6 +208,28 @@ class FakeServer:
         )
         return stats.model_dump(mode="json", by_alias=True)
 
+    def _counted_groups(self, tag: str) -> tuple[StatsGroup, ...]:
+        return tuple(
+            StatsGroup(
+                request_script="Latn",
+                script="Latn",
+                phase=phase,
+                plan="",
+                tag=tag,
+                group_tokens=result.num_tokens[row],
+                cached_tokens=result.num_cached if phase == "prompt" else 0,
+                selected=ArrayDocument.from_numpy(result.selected[row]),
+                weight_sum=ArrayDocument.from_numpy(result.selected[row].astype(np.float64)),
+            )
+            for result in self.counted.get(tag, ())
+            for row, phase in enumerate(PHASES)
+        )
+
+    def _count(self, tag: str, result: Result) -> None:
+        self.counted.setdefault(tag, []).append(result.first(len(result.rows) - self.num_lost))
+        if self.num_drafts and not self.counts_drafts_in_traces:
+            self.counted[tag].append(replace(result.first(self.num_drafts), num_cached=0))
+
     def _generate(self, body: dict[str, Any], *, is_chat: bool) -> Any:
         if is_chat and not self.has_chat_template:
             raise RequestError("the tokenizer has no chat template, so a chat_template must be given")
@@ -191,21 +239,52 @@ class FakeServer:
             steering, echo = self._steering(body)
             if "routing" in body:
                 parse_routing(body["routing"], num_layers=NUM_LAYERS)
-        result = self._run(body, steering, is_chat=is_chat)
-        answer = _chat_answer(self.text, result) if is_chat else _completion_answer(self.text, result)
+        results = [self._run(body, steering, is_chat=is_chat, choice=index) for index in range(body.get("n") or 1)]
+        if self.counts_drafts_in_traces:
+            results = [result.with_drafts(self.num_drafts) for result in results]
+        answer = _chat_answer(self.text, results[0]) if is_chat else _completion_answer(self.text, results)
         if self.leaves_out_token_ids:
             answer.pop("prompt_token_ids", None)
         if echo is not None:
-            totals = {"tokens_steered": result.tokens_steered, "dose": result.dose}
+            totals = {"tokens_steered": results[0].tokens_steered, "dose": results[0].dose}
             answer["steering"] = echo.model_copy(update=totals).model_dump(mode="json")
-        if not self.is_plain and (body.get("routing") or {}).get("return"):
-            answer["routing"] = {"summary": result.summary.model_dump(mode="json", exclude_none=True)}
+        routing = {} if self.is_plain else body.get("routing") or {}
+        if routing.get("return"):
+            answer["routing"] = self._routing(results, routing["return"], is_streamed=bool(body.get("stream")))
+        if body.get("stream") and not is_chat:
+            return CompletionStream(answer, lambda sent: self._count_sent(routing.get("tag", ""), results, sent))
+        for result in results:
+            self._count(routing.get("tag", ""), result)
         return _chunks(answer, self.text) if body.get("stream") else answer
 
-    def _run(self, body: dict[str, Any], steering: Steering, *, is_chat: bool) -> Result:
+    def _routing(self, results: list[Result], returned: list[str], *, is_streamed: bool) -> dict[str, Any]:
+        fields: dict[str, Any] = {}
+        if "summary" in returned:
+            counts = sum(result.selected for result in results)
+            num_tokens = np.sum([result.num_tokens for result in results], axis=0).tolist()
+            summary = replace(results[0], selected=counts, num_tokens=num_tokens).summary
+            fields["summary"] = summary.model_dump(mode="json", exclude_none=True)
+        if "tokens" in returned:
+            traces = [result.trace for result in results]
+            if self.mistakes_second_choice and len(results) > 1:
+                traces[1] = replace(results[0], rows=[*results[0].rows[:-1], results[0].rows[0]]).trace
+            if self.garbles_streamed_traces and is_streamed:
+                ids = traces[0].ids.to_numpy()[:, ::-1]
+                traces[0] = traces[0].model_copy(update={"ids": ArrayDocument.from_numpy(ids)})
+            documents = [trace.model_dump(mode="json", exclude_none=True) for trace in traces]
+            fields |= {"tokens": documents[0]} if len(documents) == 1 else {"sequences": documents}
+        return fields
+
+    def _count_sent(self, tag: str, results: list[Result], num_sent: int) -> None:
+        for result in results:
+            is_whole = num_sent == len(result.ids)
+            self._count(tag, result if is_whole else result.first(len(result.prompt_ids) + num_sent - 1))
+
+    def _run(self, body: dict[str, Any], steering: Steering, *, is_chat: bool, choice: int) -> Result:
         prompt = body["messages"][-1]["content"] if is_chat else body["prompt"]
         ids = tokenize(prompt) if isinstance(prompt, str) else list(prompt)
-        seed = body.get("seed") or 0 if body.get("temperature") else 0
+        is_sampled = body.get("temperature") and body.get("top_k") != 1
+        seed = (body.get("seed") or 0) + choice if is_sampled else 0
         num_max = body.get("max_tokens") or body.get("max_completion_tokens") or 4
         with self.engine.lock:
             self.engine.num_active_steered += steering.is_active
@@ -246,7 +325,25 @@ def serving(server: FakeServer) -> Iterator[FakeServer]:
             request = Request(self.command, self.path, headers, body)
             server.seen.append(request)
             status, answer = server.answer(request)
-            self._write(status, answer)
+            if isinstance(answer, CompletionStream):
+                self._write_stream(answer)
+            else:
+                self._write(status, answer)
+
+        def _write_stream(self, stream: "CompletionStream") -> None:
+            self.send_response(200)
+            self.send_header("content-type", "text/event-stream")
+            self.send_header("connection", "close")
+            self.end_headers()
+            self.close_connection = True
+            for index, event in enumerate(stream.events()):
+                if index == PAUSE_AFTER and stream.num_tokens > LONG_STREAM:
+                    self.wfile.flush()
+                    if select.select([self.connection], [], [], PAUSE_S)[0]:
+                        stream.on_end(index)
+                        return
+                self.wfile.write(event)
+            stream.on_end(stream.num_tokens)
 
         def _write(self, status: int, answer: Any) -> None:
             is_stream = isinstance(answer, bytes)
@@ -363,28 +460,70 @@ def _chat_answer(text: str, result: Result) -> dict[str, Any]:
     }
 
 
-def _completion_answer(text: str, result: Result) -> dict[str, Any]:
+@dataclass(frozen=True)
+class CompletionStream:
+    """A completion in chunks of one token for every choice; `on_end` learns how many were sent."""
+
+    answer: dict[str, Any]
+    on_end: Callable[[int], None]
+
+    @property
+    def num_tokens(self) -> int:
+        return len(self.answer["choices"][0]["token_ids"])
+
+    def events(self) -> Iterator[bytes]:
+        ours = {name: self.answer[name] for name in ("steering", "routing") if name in self.answer}
+        base = {name: self.answer[name] for name in ("id", "object", "created", "model")}
+        for index in range(self.num_tokens):
+            choices = [_chunk_of(choice, index) for choice in self.answer["choices"]]
+            opening = {"steering": ours["steering"]} if "steering" in ours and index == 0 else {}
+            yield _event(base | {"choices": choices} | opening)
+        yield _event(base | {"choices": [], "usage": self.answer["usage"]} | ours)
+        yield b"data: [DONE]\n\n"
+
+
+def _chunk_of(choice: dict[str, Any], index: int) -> dict[str, Any]:
+    logprobs = {name: values[index : index + 1] for name, values in choice["logprobs"].items()}
+    chunk = {
+        "index": choice["index"],
+        "text": "",
+        "logprobs": logprobs,
+        "token_ids": choice["token_ids"][index : index + 1],
+    }
+    return chunk | {"finish_reason": None} | ({} if index else {"prompt_token_ids": choice["prompt_token_ids"]})
+
+
+def _event(document: dict[str, Any]) -> bytes:
+    return b"data: " + json.dumps(document).encode() + b"\n\n"
+
+
+def _completion_answer(text: str, results: list[Result]) -> dict[str, Any]:
+    usage = _usage(results[0])
+    num_generated = sum(len(result.ids) for result in results)
+    return {
+        "id": "cmpl-1",
+        "object": "text_completion",
+        "created": 1,
+        "model": "fake",
+        "choices": [_completion_choice(text, result, index) for index, result in enumerate(results)],
+        "usage": usage | {"completion_tokens": num_generated, "total_tokens": usage["prompt_tokens"] + num_generated},
+    }
+
+
+def _completion_choice(text: str, result: Result, index: int) -> dict[str, Any]:
     logprobs = {
         "tokens": [f"token_id:{token}" for token in result.ids],
         "token_logprobs": result.logprobs,
         "top_logprobs": [{f"token_id:{token}": value for token, value in top.items()} for top in result.top],
         "text_offset": [0] * len(result.ids),
     }
-    choice = {
-        "index": 0,
+    return {
+        "index": index,
         "text": text,
         "logprobs": logprobs,
         "finish_reason": "length",
         "token_ids": result.ids,
         "prompt_token_ids": result.prompt_ids,
-    }
-    return {
-        "id": "cmpl-1",
-        "object": "text_completion",
-        "created": 1,
-        "model": "fake",
-        "choices": [choice],
-        "usage": _usage(result),
     }
 
 

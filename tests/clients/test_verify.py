@@ -41,6 +41,7 @@ def test_a_model_without_a_chat_template_is_examined_through_plain_completion():
         (4, {"edits_at_strength_0": True}),
         (5, {"shares_cache_across_steering": True}),
         (5, {"shares_steered_answers_with_prompts": True}),
+        (6, {"lost_hook": 1}),
         (10, {"lost_hook": 1}),
     ],
 )
@@ -59,6 +60,75 @@ def test_idle_is_not_checked_against_a_server_that_is_not_plain():
     line = report_on(FakeServer(), promises={1}, reference=FakeServer())[1]
     assert line.verdict is Verdict.NOT_CHECKED
     assert "no plain vLLM" in line.text
+
+
+def test_sums_that_miss_a_token_of_each_answer_turn_conservation_red():
+    line = report_on(FakeServer(num_lost=1), promises={6})[6]
+    assert line.verdict is Verdict.FAILED
+    assert f"expected {line.figures['tokens']}" in line.text
+
+
+def test_accepted_drafts_behind_the_end_are_allowed_as_far_as_the_engine_speculates_and_said_so():
+    line = report_on(FakeServer(num_drafts=2, counts_drafts_in_traces=True), promises={6})[6]
+    assert line.verdict is Verdict.PASSED, line
+    assert "up to 2 accepted drafts" in line.text
+    assert line.figures["computed"] + line.figures["cached"] > line.figures["tokens"]
+
+
+def test_stats_of_other_experts_than_the_traces_turn_conservation_red():
+    line = report_on(FakeServer(num_drafts=2), promises={6})[6]
+    assert line.verdict is Verdict.FAILED
+    assert "differ between the stats and the traces" in line.text
+
+
+def test_a_trace_that_does_not_add_up_to_its_summary_turns_conservation_red():
+    line = report_on(FakeServer(mistakes_second_choice=True), promises={6})[6]
+    assert line.verdict is Verdict.FAILED
+    assert "the summary" in line.text
+
+
+@pytest.mark.parametrize(
+    ("fault", "form"),
+    [({"mistakes_second_choice": True}, "two choices"), ({"garbles_streamed_traces": True}, "streamed")],
+)
+def test_a_form_of_serving_with_another_trace_turns_serving_red(fault, form):
+    line = report_on(FakeServer(**fault), promises={9})[9]
+    assert line.verdict is Verdict.FAILED
+    assert form in line.text
+    assert "of the trace differ" in line.text
+
+
+def test_an_aborted_stream_that_is_counted_short_turns_serving_red():
+    line = report_on(FakeServer(num_lost=4), promises={9})[9]
+    assert line.verdict is Verdict.FAILED
+    assert "aborted stream" in line.text
+
+
+def test_an_aborted_stream_is_counted_as_far_as_it_came():
+    line = report_on(FakeServer(), promises={9})[9]
+    assert 0 < line.figures["aborted_after"] < 100
+
+
+def test_an_engine_that_rounds_by_request_is_judged_by_what_it_gives_separate_requests():
+    line = report_on(faulty(rounds=1e-4), promises={9})[9]
+    assert line.verdict is Verdict.PASSED, line
+    assert "rounding" in line.text
+    assert line.figures["rounded"] > 0
+
+
+@pytest.mark.parametrize("promise", [6, 9])
+def test_sums_that_are_not_open_are_not_checked_and_the_line_says_what_would_open_them(locked_server, keys, promise):
+    with Polyglyph(locked_server.url, api_key=keys["api_key"]) as client:
+        lines = list(examine(Examination(Probe(client), client.model(), max_tokens=8), frozenset({promise})))
+    assert lines[0].verdict is Verdict.NOT_CHECKED
+    assert "admin key" in lines[0].text
+
+
+@pytest.mark.parametrize("promise", [6, 9])
+def test_a_server_without_stats_is_not_checked_for_sums(promise):
+    line = report_on(FakeServer(keeps_stats=False), promises={promise})[promise]
+    assert line.verdict is Verdict.NOT_CHECKED
+    assert "--no-stats" in line.text
 
 
 def test_a_hook_that_is_no_longer_in_place_turns_closed_red():
@@ -158,7 +228,7 @@ def test_the_report_as_json_holds_a_line_per_promise_with_figures(terminal):
 def test_a_promise_that_cannot_be_checked_from_outside_is_a_usage_error(terminal):
     outcome = terminal.run("verify", "--only", "7")
     assert outcome.exit_code == 2
-    assert "1, 2, 3, 4, 5, 10" in " ".join(outcome.stderr.split())
+    assert "1, 2, 3, 4, 5, 6, 9, 10" in " ".join(outcome.stderr.split())
 
 
 def test_not_checked_is_an_exception_apart_from_the_errors_of_requests():

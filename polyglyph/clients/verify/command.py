@@ -34,7 +34,10 @@ def verify(
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Check the server's promises from outside: 1 idle, 2 isolation, 3 ban, 4 neutral, 5 prefix cache, 10 closed."""
+    """Check the server's promises from outside.
+
+    1 idle, 2 isolation, 3 ban, 4 neutral, 5 prefix cache, 6 conservation, 9 serving, 10 closed.
+    """
     promises = _promises(only)
     examination = Examination(Probe(server), server.model(), reference_url=reference, max_tokens=max_tokens)
     lines = []

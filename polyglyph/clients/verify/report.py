@@ -5,12 +5,14 @@ from dataclasses import dataclass
 
 from polyglyph.clients.verify.ban import check_ban
 from polyglyph.clients.verify.closed import check_closed
+from polyglyph.clients.verify.conservation import check_conservation
 from polyglyph.clients.verify.examination import Examination
 from polyglyph.clients.verify.idle import check_idle
 from polyglyph.clients.verify.isolation import check_isolation
 from polyglyph.clients.verify.line import Finding, Line, NotCheckedError, Verdict
 from polyglyph.clients.verify.neutral import check_neutral
 from polyglyph.clients.verify.prefix_cache import check_prefix_cache
+from polyglyph.clients.verify.serving import check_serving
 from polyglyph.contract.errors import PolyglyphError
 
 
@@ -29,6 +31,8 @@ CHECKS = (
     Check(3, "ban and force", check_ban),
     Check(4, "neutral", check_neutral),
     Check(5, "prefix cache", check_prefix_cache),
+    Check(6, "conservation", check_conservation),
+    Check(9, "serving", check_serving),
     Check(10, "closed", check_closed),
 )
 
