@@ -77,21 +77,22 @@ class TokenTrace:
             self._arrays["token_ids"][:num_cached] = token_ids[:num_cached]
         self.num_tokens = max(self.num_tokens, num_cached)
 
-    def write(self, position_n: np.ndarray, rows: dict[str, np.ndarray]) -> None:
-        """Write computed tokens at their positions.
+    def write(self, start: int, rows: dict[str, np.ndarray]) -> None:
+        """Write computed tokens.
 
         Args:
-            position_n: Positions, each once.
+            start: Position of the first; the others follow it.
             rows: By column, [n, ...].
         """
-        if self.is_dropped or not len(position_n):
+        if self.is_dropped:
             return
-        self._reserve(int(position_n.max()) + 1)
-        for name, array in rows.items():
-            if name in self._arrays:
-                self._arrays[name][position_n] = array
-        self._arrays["computed"][position_n] = True
-        self.num_tokens = max(self.num_tokens, int(position_n.max()) + 1)
+        stop = start + len(rows["token_ids"])
+        self._reserve(stop)
+        for name, array in self._arrays.items():
+            if name in rows:
+                array[start:stop] = rows[name]
+        self._arrays["computed"][start:stop] = True
+        self.num_tokens = max(self.num_tokens, stop)
 
     def drop(self) -> None:
         """Give the memory back; the trace is lost."""
@@ -191,8 +192,11 @@ class TraceRecorder:
         counts_n, position_n = columns.pop("counts"), columns.pop("position")
         start = 0
         for trace, length in step.owners:
-            own = np.arange(start, start + length)[counts_n[start : start + length]]
-            trace.write(position_n[own], {name: column[own] for name, column in columns.items()})
+            # One run: what is computed again comes before it, rejected drafts behind it.
+            counted = counts_n[start : start + length].nonzero()[0]
+            if len(counted):
+                own = slice(start + counted[0], start + counted[-1] + 1)
+                trace.write(int(position_n[own.start]), {name: column[own] for name, column in columns.items()})
             start += length
 
     def _keep_bound(self) -> None:
