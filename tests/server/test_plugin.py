@@ -14,7 +14,7 @@ from polyglyph.contract.errors import MissingHooksError, StartupError
 from polyglyph.server.admin import UnauthorizedInOpenAIShape
 from polyglyph.server.plugin import PolyglyphEndpoints, endpoint_plugin, start_line
 from polyglyph.server.service import start_service
-from tests.server.fakes import ADMIN, FakeVllm, FakeWorkers, question
+from tests.server.fakes import ADMIN, FakeVllm, FakeWorkers, make_labeller, question
 from tests.server.test_bad_requests import check_refusal
 
 CALLER = {"Authorization": "Bearer caller-secret"}
@@ -31,7 +31,8 @@ async def authenticated_client(vllm: FakeVllm, workers: FakeWorkers, args: Names
     app.state.args = args
     app.add_api_route("/v1/completions", vllm.serve, methods=["POST"])
     PolyglyphEndpoints().attach_router(app)
-    app.state.polyglyph = await start_service(app.state.polyglyph_settings, workers, engine={})
+    settings = app.state.polyglyph_settings
+    app.state.polyglyph = await start_service(settings, workers, engine={}, labeller=make_labeller())
     if args.api_key:
         app.add_middleware(BaseHTTPMiddleware, dispatch=authenticate_by(args.api_key))
     for path in args.middleware:
@@ -124,11 +125,17 @@ class EngineWithoutHooks:
                 quantization=None,
                 enforce_eager=True,
                 seed=0,
+                skip_tokenizer_init=True,
             ),
+            num_speculative_tokens=0,
             cache_config=part(block_size=16, enable_prefix_caching=True),
             scheduler_config=part(max_num_seqs=1, max_num_batched_tokens=8, async_scheduling=False),
             parallel_config=part(tensor_parallel_size=1, pipeline_parallel_size=1, enable_expert_parallel=False),
         )
+
+    @property
+    def model_config(self) -> Any:
+        return self.vllm_config.model_config
 
     async def collective_rpc(self, method: str, *args: Any, **kwargs: Any) -> list[Any]:
         return []
