@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
     from openai.types.chat import ChatCompletion, ChatCompletionChunk
 
+    from polyglyph.clients.routing import Routing
+
 PANEL = "Steering"
 
 
@@ -45,6 +47,9 @@ def chat(
     compare: Annotated[
         bool, typer.Option("--compare", help="Show the unsteered answer beside it.", rich_help_panel=PANEL)
     ] = False,
+    tokens: Annotated[
+        bool, typer.Option("--tokens", help="Show each token's script, phase and first experts below the answer.")
+    ] = False,
     thinking: Annotated[
         bool | None, typer.Option("--thinking/--no-thinking", help="Ask the template for a thinking block, or none.")
     ] = None,
@@ -61,23 +66,26 @@ def chat(
     steering = _steering(plan, strength, _split(phases), auto=auto, no_steering=no_steering)
     if compare and (steering is None or no_steering):
         raise typer.BadParameter("comparing needs something to compare with: add --plan NAME or --auto")
+    if compare and tokens:
+        raise typer.BadParameter("--tokens shows one answer's; leave --compare out")
     request: dict[str, Any] = {
         "messages": _messages(sys.stdin.read() if text == "-" else text, system),
         "max_completion_tokens": max_tokens,
         "temperature": temperature,
     }
-    template = {} if thinking is None else {"chat_template_kwargs": {"enable_thinking": thinking}}
+    template: dict[str, Any] = {} if thinking is None else {"chat_template_kwargs": {"enable_thinking": thinking}}
+    extra = template | ({"routing": {"return": ["tokens"]}} if tokens else {})
     with openai_errors(server.url):
         request["model"] = model or _first_model(server)
-        is_asked = steering is not None
         if compare:
-            _compare(server, request, template, steering, as_json=as_json)
+            _compare(server, request, extra, steering, as_json=as_json)
         elif as_json:
-            print_json(_ask(server, request, _extra(template, steering)).to_dict())
-        elif stream if stream is not None else sys.stdout.isatty():
-            chat_view.print_stream(_stream(server, request, _extra(template, steering)), expects_echo=is_asked)
+            print_json(_ask(server, request, _extra(extra, steering)).to_dict())
         else:
-            chat_view.print_answer(_ask(server, request, _extra(template, steering)), expects_echo=is_asked)
+            is_streamed = stream if stream is not None else sys.stdout.isatty()
+            routing = _show(server, request, _extra(extra, steering), is_streamed=is_streamed)
+            if tokens:
+                chat_view.print_tokens(routing, text_of=server.detokenize)
 
 
 def _steering(
@@ -133,6 +141,13 @@ def _stream(server: Polyglyph, request: dict[str, Any], extra: dict[str, Any]) -
         **request, extra_body=extra, stream=True
     )
     return chunks
+
+
+def _show(server: Polyglyph, request: dict[str, Any], extra: dict[str, Any], *, is_streamed: bool) -> "Routing | None":
+    expects_echo = "steering" in extra
+    if is_streamed:
+        return chat_view.print_stream(_stream(server, request, extra), expects_echo=expects_echo)
+    return chat_view.print_answer(_ask(server, request, extra), expects_echo=expects_echo)
 
 
 def _compare(

@@ -1,7 +1,8 @@
 """How answers look on a terminal."""
 
+import shutil
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from rich.console import Group
@@ -11,7 +12,9 @@ from rich.text import Text
 from polyglyph.clients.echo import routing_of, steering_of
 from polyglyph.clients.errors import AnswerError
 from polyglyph.clients.output import print_data, say, words_console
+from polyglyph.clients.routing import Routing
 from polyglyph.clients.thinking import ThinkingSplitter, split_thinking
+from polyglyph.clients.token_table import token_table
 from polyglyph.contract.routing import RoutingSummary
 from polyglyph.contract.steering import SteeringEcho
 
@@ -20,22 +23,25 @@ if TYPE_CHECKING:
     from openai.types.chat.chat_completion_chunk import ChoiceDelta
 
 
-def print_answer(answer: "ChatCompletion", *, expects_echo: bool) -> None:
-    """Print an answer to stdout, and its reasoning and echo to stderr."""
+def print_answer(answer: "ChatCompletion", *, expects_echo: bool) -> Routing | None:
+    """Print an answer to stdout, and its reasoning and echo to stderr; gives the routing that came with it."""
     reasoning, text = split_reasoning(answer.choices[0].message)
     if reasoning:
         say(Text(reasoning), style="dim")
     print(text)
     say_echo(steering_of(answer), expects_echo=expects_echo)
+    return routing_of(answer)
 
 
-def print_stream(chunks: "Iterable[ChatCompletionChunk]", *, expects_echo: bool) -> None:
-    """Print an answer while it is written."""
+def print_stream(chunks: "Iterable[ChatCompletionChunk]", *, expects_echo: bool) -> Routing | None:
+    """Print an answer while it is written; gives the routing that came with its end."""
     echo: SteeringEcho | None = None
+    routing: Routing | None = None
     page = _Page()
     splitter = ThinkingSplitter()
     for chunk in chunks:
         echo = steering_of(chunk) or echo
+        routing = routing_of(chunk) or routing
         for delta in (choice.delta for choice in chunk.choices[:1]):
             page.write(is_reasoning=True, text=_reasoning_of(delta))
             for is_reasoning, text in splitter.feed(delta.content or ""):
@@ -44,6 +50,27 @@ def print_stream(chunks: "Iterable[ChatCompletionChunk]", *, expects_echo: bool)
         page.write(is_reasoning=is_reasoning, text=text)
     page.finish()
     say_echo(echo, expects_echo=expects_echo)
+    return routing
+
+
+def print_tokens(routing: Routing | None, *, text_of: Callable[[Sequence[int]], str]) -> None:
+    """Print an answer's tokens, prompt and generated, with the experts that computed them.
+
+    Args:
+        routing: What came with the answer.
+        text_of: Gives the text of token ids.
+
+    Raises:
+        AnswerError: No trace came.
+    """
+    if routing is None or routing.tokens is None:
+        raise AnswerError(
+            "the answer holds no trace, which was asked for: this is no Polyglyph server, or an older one"
+        )
+    trace = routing.tokens
+    texts = {token: text_of([token]) if token >= 0 else "" for token in set(trace.token_ids.tolist())}
+    print_data("")
+    print_data(token_table(trace, texts, width=shutil.get_terminal_size().columns))
 
 
 class _Page:
@@ -106,12 +133,17 @@ def say_echo(echo: SteeringEcho | None, *, expects_echo: bool) -> None:
 def describe(echo: SteeringEcho) -> str:
     """Put a steering echo in one line."""
     if not echo.applied:
-        return f"not steered, request script {echo.request_script}"
+        return f"not steered, {_scripts(echo)}"
     parts = [f"plan {echo.plan or 'inline edits'}", f"strength {echo.strength:g}", f"phases {', '.join(echo.phases)}"]
     parts += [f"by {echo.source}"] if echo.source != "request" else []
     parts += [f"{echo.tokens_steered} tokens steered"] if echo.tokens_steered is not None else []
     parts += [f"dose {echo.dose:.1%}"] if echo.dose is not None else []
-    return "; ".join([*parts, f"request script {echo.request_script}"])
+    return "; ".join([*parts, _scripts(echo)])
+
+
+def _scripts(echo: SteeringEcho) -> str:
+    entities = f", entities in {echo.entity_script}" if echo.entity_script else ""
+    return f"request script {echo.request_script}{entities}"
 
 
 def _reasoning_of(message: "ChatCompletionMessage | ChoiceDelta") -> str:

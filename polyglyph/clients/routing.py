@@ -76,6 +76,13 @@ class Trace:
         """Give n."""
         return len(self.ids)
 
+    @property
+    def none(self) -> int:
+        """What `ids` and `runner_up` hold where there is no expert: their dtype's largest value."""
+        import numpy as np
+
+        return int(np.iinfo(self.ids.dtype).max)
+
     def selected(self, num_experts: int, *, where: "Array | None" = None) -> "Array":
         """Count how often each expert was selected.
 

@@ -108,6 +108,7 @@ class FakeServer:
             "GET /v1/steering/policy": lambda: self.policy.model_dump(mode="json", by_alias=True, exclude_none=True),
             "PUT /v1/steering/policy": lambda: self._put_policy(request.body),
             "GET /v1/steering/schema": lambda: {"plan": Plan.model_json_schema()},
+            "POST /detokenize": lambda: {"prompt": "".join(f"word{token}\n" for token in request.body["tokens"])},
             "POST /v1/steering/validate": lambda: self._validate(request.body),
         }[f"{request.method} {path}"]()
 
@@ -537,7 +538,6 @@ def _chunks(answer: dict[str, Any], text: str) -> bytes:
         event["choices"] = [choice]
         if "steering" in answer and index == 0:
             event["steering"] = answer["steering"] | {"tokens_steered": None, "dose": None}
-        if "steering" in answer and is_last:
-            event["steering"] = answer["steering"]
+        event |= {name: answer[name] for name in ("steering", "routing") if name in answer and is_last}
         events.append(event)
     return b"".join(b"data: " + json.dumps(event).encode() + b"\n\n" for event in events) + b"data: [DONE]\n\n"

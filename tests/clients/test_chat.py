@@ -4,7 +4,9 @@ import json
 
 import pytest
 
+from polyglyph.clients.chat_view import describe
 from polyglyph.clients.exit_codes import ExitCode
+from polyglyph.contract.steering import SteeringEcho
 
 
 def test_the_answer_alone_goes_to_stdout(terminal):
@@ -69,6 +71,41 @@ def test_a_streamed_answer_is_the_same_with_the_echo_of_the_last_chunk(terminal)
     assert "tokens steered" in outcome.stderr
 
 
+@pytest.mark.parametrize("stream", ["--stream", "--no-stream"])
+def test_the_tokens_stand_below_the_answer_with_text_script_phase_and_first_experts(terminal, server, stream):
+    lines = terminal.run("chat", "hi", "--tokens", "--max-tokens", "3", stream).stdout.splitlines()
+    assert lines[:2] == ["Paris", ""]
+    assert lines[2].split() == ["token", "script", "phase", "0", "1", "2"]
+    rows = [line.split() for line in lines[3:]]
+    assert [row[1:3] for row in rows] == [["Latn", "prompt"], ["Latn", "answer"], ["Latn", "answer"]]
+    assert all(row[0].startswith("word") for row in rows)
+    assert all("+" in cell for row in rows for cell in row[3:])
+    assert server.seen[-2].path == "/detokenize"
+
+
+def test_steered_tokens_are_marked(terminal):
+    shown = terminal.run("chat", "hi", "--tokens", "--plan", "to-latin", "--phases", "answer").stdout
+    rows = shown.splitlines()[3:]
+    assert ["*" in row for row in rows] == ["answer" in row for row in rows]
+
+
+def test_tokens_from_a_server_without_traces_are_an_error(terminal, server):
+    server.is_plain = True
+    outcome = terminal.run("chat", "hi", "--tokens")
+    assert outcome.exit_code == ExitCode.SERVER_FAILED
+    assert "no trace" in outcome.stderr
+
+
+def test_the_echo_names_the_script_of_the_questions_entities_where_they_have_another():
+    echo = SteeringEcho.model_validate(
+        {"applied": False, "plan": None, "fingerprint": None, "strength": 0.0, "source": "request"}
+        | {"phases": ("prompt",), "request_script": "Cyrl"}
+    )
+    assert describe(echo) == "not steered, request script Cyrl"
+    named = echo.model_copy(update={"entity_script": "Latn"})
+    assert describe(named) == "not steered, request script Cyrl, entities in Latn"
+
+
 def test_comparing_shows_both_answers_with_dose_and_tokens_by_phase(terminal, server):
     shown = terminal.run("chat", "hi", "--plan", "to-latin", "--compare").stdout
     assert shown.count("Paris") == 2
@@ -102,6 +139,7 @@ def test_an_answer_as_json_is_the_whole_response(terminal):
         ["--plan", "a", "--strength", "nan"],
         ["--compare"],
         ["--compare", "--no-steering"],
+        ["--compare", "--plan", "a", "--tokens"],
     ],
 )
 def test_flags_without_an_effect_or_against_each_other_are_usage_errors(terminal, server, words):

@@ -86,8 +86,14 @@ def test_every_error_of_the_table_exists(page):
         assert hasattr(errors, name)
 
 
-def test_the_example_runs_against_a_server(page, server, capsys):
-    (code,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+def test_the_examples_for_one_request_run_against_a_server(page, server, capsys):
+    first, traces, _ = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
     server.plans["to-latn"] = server.plans["to-latin"]
-    exec(compile(code.replace("http://127.0.0.1:8000", server.url), "client.md", "exec"), {})  # noqa: S102 - our own page
+    for code in (first, traces.replace("Cyrl", "Latn")):
+        exec(compile(code.replace("http://127.0.0.1:8000", server.url), "client.md", "exec"), {})  # noqa: S102 - our own page
     assert "(3, 3, 8)" in capsys.readouterr().out
+
+
+def test_what_the_example_for_stats_imports_exists(page):
+    *_, stats = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    exec("\n".join(re.findall(r"^(?:from|import) .*", stats, re.MULTILINE)), {})  # noqa: S102 - our own page
