@@ -95,6 +95,7 @@ class RoutedLayers:
         self._ids = torch.full(shape, -1, dtype=torch.int32, device=device)
         self._weights = torch.zeros(shape, dtype=torch.float32, device=device)
         self._changed = torch.zeros(shape[:2], dtype=torch.bool, device=device)
+        self._has_changed = False
         self._score_sizes = (self.num_layers, max_num_tokens, self.num_experts, self.top_k, device)
         self._score_log = ScoreLog(*self._score_sizes) if logs_scores else None
         self._on_host = device.type == "cpu"
@@ -177,7 +178,10 @@ class RoutedLayers:
         num_tokens, top_k = ids.shape
         self._ids[layer, :num_tokens, :top_k] = ids
         self._weights[layer, :num_tokens, :top_k] = weights
-        if changed is None:
-            self._changed[layer, :num_tokens] = False
-        else:
+        if changed is not None:
             self._changed[layer, :num_tokens] = changed
+            self._has_changed = True
+        elif self._has_changed:
+            # Steps without steering follow each other: the first one's first layer clears for all.
+            self._changed.zero_()
+            self._has_changed = False

@@ -315,6 +315,17 @@ def test_a_dummy_step_is_neutral_and_counts_nothing() -> None:
     assert bench.group_tokens() == before
 
 
+def test_a_step_without_steering_after_a_steered_one_logs_no_change() -> None:
+    bench = Bench()
+    force = (Edit(layer=0, experts=(5,), op="force"), Edit(layer=1, experts=(5,), op="force"))
+    bench.add("steered", life(num_prompt=40, asked=payload(1, edits=force)))
+    bench.add("plain", life(num_prompt=40))
+    bench.step({"steered": 40})
+    assert bench.layers.log(40).changed_LT.any(dim=1).all()
+    bench.step({"plain": 40})
+    assert not bench.layers.log(40).changed_LT.any()
+
+
 def test_without_stats_only_receipts_are_kept() -> None:
     bench = Bench(keeps_stats=False)
     bench.add("a", life(asked=payload(edits=BAN, wants_summary=True)))
