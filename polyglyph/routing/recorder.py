@@ -21,7 +21,7 @@ from polyglyph.routing.receipts import WorkerReceipt
 from polyglyph.routing.requests import RequestRecord
 from polyglyph.routing.stats import StatsRecorder
 from polyglyph.routing.summaries import Summaries
-from polyglyph.routing.traces import TraceRecorder, TraceShape
+from polyglyph.routing.traces import DEFAULT_MAX_BYTES, TraceRecorder, TraceShape
 
 NO_SCRIPT = "Zyyy"
 
@@ -34,11 +34,13 @@ class RecorderOptions:
         counts: This worker counts; the others of a tensor-parallel group see the same tokens and only steer.
         keeps_stats: Sum every token's selections.
         keeps_traces: Trace every request, for the front end to write down.
+        max_trace_bytes: Memory of all traces together.
     """
 
     counts: bool
     keeps_stats: bool
     keeps_traces: bool = False
+    max_trace_bytes: int = DEFAULT_MAX_BYTES
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -98,7 +100,7 @@ class Recorder:
         self._label_rows = LabelRows.allocate(num_rows, device=device)
         self._script_T = torch.zeros_like(layers.notes.row_T, dtype=torch.uint8)
         self._summaries = Summaries(max_num_reqs, *sizes, device)
-        self._traces = TraceRecorder(TraceShape(*sizes, layers.top_k), device=device)
+        self._traces = TraceRecorder(TraceShape(*sizes, layers.top_k), device=device, max_bytes=options.max_trace_bytes)
         self.finished_traces = FinishedTraces(self._traces)
         self.stats: StatsRecorder | None = None
         if options.counts and options.keeps_stats:
@@ -153,7 +155,8 @@ class Recorder:
         """
         if self.stats is None:
             return
-        known = np.asarray(known_token_ids[:num_computed] if known_token_ids is not None else (), dtype=np.int64)
+        # What came as embeddings has no script: -1 is no token.
+        known = np.full(num_computed, -1) if known_token_ids is None else np.asarray(known_token_ids[:num_computed])
         labels, state = run(self._host_labels, known)
         seed(self._label_rows, record.row, state)
         if not record.is_known:

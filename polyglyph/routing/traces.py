@@ -3,7 +3,6 @@
 Letters: n tokens of a request or a step, T tokens of a step, L MoE layers, E experts, K selected experts.
 """
 
-import os
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,7 +15,7 @@ from torch import Tensor
 from polyglyph.contract.steering import TraceOptions
 from polyglyph.routing.host_copy import HostCopier, HostCopy
 
-MAX_BYTES = int(os.environ.get("POLYGLYPH_MAX_TRACE_BYTES") or 1 << 30)
+DEFAULT_MAX_BYTES = 1 << 30
 """Traces held at a time, running requests' included; a request that would exceed it loses its trace, and is told."""
 _FIRST_CAPACITY = 256
 _EMBEDDING = -1
@@ -137,7 +136,7 @@ class TraceRecorder:
         max_bytes: Memory of all traces together.
     """
 
-    def __init__(self, shape: TraceShape, *, device: torch.device, max_bytes: int = MAX_BYTES) -> None:
+    def __init__(self, shape: TraceShape, *, device: torch.device, max_bytes: int = DEFAULT_MAX_BYTES) -> None:
         self._shape = shape
         self._max_bytes = max_bytes
         self._copier = HostCopier(device)

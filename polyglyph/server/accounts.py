@@ -125,7 +125,8 @@ class Account:
             self._recorders.metrics.count_dropped_traces(1)
             raise TraceLostError(
                 "routing.return: the workers held too many tokens of traced requests at once and had to drop this "
-                "request's; ask again, trace fewer requests at a time, or set POLYGLYPH_MAX_TRACE_BYTES higher",
+                "request's; ask again, trace fewer requests at a time, or start the server with a larger "
+                "--max-trace-bytes",
                 param="routing.return",
             )
         return trace

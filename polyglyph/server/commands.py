@@ -92,6 +92,10 @@ def serve(
             show_default=False,
         ),
     ] = None,
+    max_trace_bytes: Annotated[
+        int | None,
+        typer.Option(help="Memory for traces in the workers (default: 1073741824, 1 GiB).", rich_help_panel=OWN),
+    ] = None,
     trace_scores: Annotated[
         bool | None,
         typer.Option(
@@ -139,6 +143,7 @@ def serve(
         "stats_max_groups": stats_max_groups,
         "expert_metrics": expert_metrics,
         "trace_dir": trace_dir,
+        "max_trace_bytes": max_trace_bytes,
         "trace_scores": trace_scores,
     }
     os.environ.update(as_environment(given))

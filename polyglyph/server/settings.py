@@ -54,6 +54,7 @@ class Settings(BaseSettings):
         stats_max_groups: Most groups of sums per bucket of time; the tokens of further ones go to the overflow.
         expert_metrics: Whether `/metrics` has a series per layer and expert.
         trace_dir: Where every request's trace is written as Parquet; without it none is stored.
+        max_trace_bytes: Memory that the workers may fill with traces before they drop some.
         trace_scores: Log router scores on a GPU too, so that requests may ask for them.
         disable: Leave vLLM untouched.
     """
@@ -73,6 +74,7 @@ class Settings(BaseSettings):
     stats_max_groups: Annotated[int, Field(ge=4, le=1 << 20)] = 4096
     expert_metrics: Switch = False
     trace_dir: Path | None = None
+    max_trace_bytes: Annotated[int, Field(ge=MIB)] = 1024 * MIB
     trace_scores: Switch = False
     disable: Switch = False
 

@@ -17,6 +17,7 @@ from polyglyph.routing.compat.runner import TRACKER, unhooked_methods
 from polyglyph.routing.compat.script_labels import find_labeller
 from polyglyph.routing.layers import RoutedLayers
 from polyglyph.routing.recorder import RecorderOptions
+from polyglyph.routing.traces import DEFAULT_MAX_BYTES
 from polyglyph.routing.tracker import RequestTracker, TrackerLimits
 
 _HOOKS = "_polyglyph_hooks"
@@ -65,6 +66,7 @@ def _install(worker: Any) -> None:
             counts=_counts(worker),
             keeps_stats=_is_on("POLYGLYPH_STATS", default="1"),
             keeps_traces=bool(os.environ.get("POLYGLYPH_TRACE_DIR")),
+            max_trace_bytes=int(os.environ.get("POLYGLYPH_MAX_TRACE_BYTES") or DEFAULT_MAX_BYTES),
         ),
     )
     operator.install_layers(layers)
