@@ -18,7 +18,7 @@ from polyglyph.contract.routing import ArrayDocument, RoutingSummary, RoutingTok
 NUM_LAYERS = 3
 NUM_EXPERTS = 8
 TOP_K = 2
-VOCABULARY = 50
+VOCABULARY = 1 << 20
 BLOCK = 16
 
 MODEL = ModelDescription(

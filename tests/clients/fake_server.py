@@ -284,7 +284,7 @@ class FakeServer:
     def _run(self, body: dict[str, Any], steering: Steering, *, is_chat: bool, choice: int) -> Result:
         prompt = body["messages"][-1]["content"] if is_chat else body["prompt"]
         ids = tokenize(prompt) if isinstance(prompt, str) else list(prompt)
-        is_sampled = body.get("temperature") and body.get("top_k") != 1
+        is_sampled = body.get("temperature") and body.get("top_p", 1) > 0.01
         seed = (body.get("seed") or 0) + choice if is_sampled else 0
         num_max = body.get("max_tokens") or body.get("max_completion_tokens") or 4
         with self.engine.lock:

@@ -44,7 +44,7 @@ class Question:
         wants_tokens: Ask for its routing token by token.
         tag: Groups its tokens in the stats.
         num_choices: Answers to the same prompt; several need a temperature above 0.
-        top_k: Sample among so many tokens; 1 is greedy at any temperature.
+        top_p: Sample among the most likely tokens that have this share; next to 0 it is greedy at any temperature.
     """
 
     prompt: str | tuple[int, ...]
@@ -59,7 +59,7 @@ class Question:
     wants_tokens: bool = False
     tag: str = ""
     num_choices: int = 1
-    top_k: int | None = None
+    top_p: float | None = None
 
     def extra_body(self) -> dict[str, Any]:
         """Give the fields that OpenAI's API does not know."""
@@ -67,7 +67,6 @@ class Question:
         body |= {"ignore_eos": True} if self.has_fixed_length else {}
         body |= {"cache_salt": self.cache_salt} if self.cache_salt else {}
         body |= {} if self.steering is ABSENT else {"steering": self.steering}
-        body |= {"top_k": self.top_k} if self.top_k else {}
         routing = self._routing()
         return body | ({"routing": routing} if routing else {})
 
@@ -75,6 +74,7 @@ class Question:
         """Give the fields that chat and plain completion share."""
         fields: dict[str, Any] = {"max_tokens": self.max_tokens, "temperature": self.temperature}
         fields |= {"n": self.num_choices} if self.num_choices > 1 else {}
+        fields |= {"top_p": self.top_p} if self.top_p else {}
         return fields if self.seed is None else fields | {"seed": self.seed}
 
     def _routing(self) -> dict[str, Any]:
