@@ -1,4 +1,4 @@
-"""Sums and receipts as they cross from the workers: arrays as bytes, read back with their shapes."""
+"""Sums, receipts and traces as they cross from the workers: arrays as bytes, read back with their shapes."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
