@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
@@ -288,7 +289,10 @@ def test_stats_tell_scripts_phases_plans_and_tags_apart(server: Server, client: 
     answer = chat(client, {"routing": {"tag": "exp-a"}}, messages=[{"role": "user", "content": "გუმიტონ ლივეგო"}])
     groups = stats(server)["groups"]
     assert {(group["request_script"], group["plan"], group["tag"]) for group in groups} == {("Geor", "", "exp-a")}
-    by_phase = {group["phase"]: group["group_tokens"] for group in groups}
+    assert {"Geor", "Zyyy"} <= {group["script"] for group in groups}
+    by_phase: Counter[str] = Counter()
+    for group in groups:
+        by_phase[group["phase"]] += group["group_tokens"]
     assert by_phase["prompt"] == answer.usage.prompt_tokens
     assert sum(by_phase.values()) == answer.usage.prompt_tokens + answer.usage.completion_tokens - 1
 
