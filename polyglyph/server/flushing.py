@@ -24,6 +24,7 @@ class Flusher:
         ledger: Holds it until the store has it.
         interval_s: Seconds between two flushes.
         refresh: Takes over what other servers changed in the store (plans, policy); called after each flush.
+        is_idle: Whether no request has run since it was asked last; the clock leaves an idle engine alone.
     """
 
     def __init__(
@@ -33,11 +34,13 @@ class Flusher:
         *,
         interval_s: float,
         refresh: Callable[[], Awaitable[None]] | None = None,
+        is_idle: Callable[[], bool] = lambda: False,
     ) -> None:
         self._drain = drain
         self._ledger = ledger
         self._interval_s = interval_s
         self._refresh = refresh
+        self._is_idle = is_idle
         self._turn = asyncio.Lock()
         self._waiting: asyncio.Task[None] | None = None
         self._loop: asyncio.Task[None] | None = None
@@ -94,7 +97,7 @@ class Flusher:
         while True:
             await asyncio.sleep(self._interval_s)
             with suppress(StorageError):
-                await self.flush_now()
+                await (self._flush_held() if self._is_idle() else self.flush_now())
             with suppress(StorageError):
                 await self._look()
 
@@ -107,6 +110,11 @@ class Flusher:
             # From here on sums may have been taken: who comes now waits for the next flush.
             self._waiting = None
             self._ledger.add(await self._drain())
+            await self._flush_ledger()
+
+    async def _flush_held(self) -> None:
+        """Flush what the ledger holds, without asking the engine."""
+        async with self._turn:
             await self._flush_ledger()
 
     async def _flush_ledger(self) -> None:

@@ -59,6 +59,7 @@ class PolyglyphEndpoints:
         Raises:
             MissingHooksError: A worker lacks a hook: the server must not start.
         """
+        from polyglyph.routing.compat.activity import EngineActivity
         from polyglyph.routing.compat.engine_shutdown import before_shutdown
         from polyglyph.routing.compat.script_labels import find_labeller
         from polyglyph.routing.workers import Workers
@@ -71,7 +72,9 @@ class PolyglyphEndpoints:
         engine["reasoning_parser"] = getattr(args, "reasoning_parser", None) or None
         labeller = find_labeller(engine_client.model_config)
         workers = Workers(engine_client)
-        state.polyglyph = await start_service(settings, workers, engine=engine, labeller=labeller)
+        state.polyglyph = await start_service(
+            settings, workers, engine=engine, labeller=labeller, is_idle=EngineActivity(engine_client).is_idle
+        )
         before_shutdown(engine_client, state.polyglyph.flusher.flush_before_engine_ends)
         logger.info("%s", start_line(state.polyglyph))
 

@@ -106,7 +106,12 @@ class Service:
 
 
 async def start_service(
-    settings: Settings, workers: Workers, *, engine: dict[str, Any], labeller: ScriptLabeller
+    settings: Settings,
+    workers: Workers,
+    *,
+    engine: dict[str, Any],
+    labeller: ScriptLabeller,
+    is_idle: Callable[[], bool] = lambda: False,
 ) -> Service:
     """Ask the workers for their hooks, open the store and read the registry and the policy.
 
@@ -115,6 +120,7 @@ async def start_service(
         workers: The way to the workers.
         engine: The engine's settings, for who asks.
         labeller: Finds the scripts of the model's tokens.
+        is_idle: Whether the engine has had nothing to do since it was asked last.
 
     Raises:
         MissingHooksError: A worker lacks a hook.
@@ -161,6 +167,7 @@ async def start_service(
             ledger,
             interval_s=settings.flush_seconds,
             refresh=partial(_refresh, changes, plans, policies),
+            is_idle=is_idle,
         ),
         collector=RoutingCollector(
             ledger.facts, metrics=metrics, identity=identity, is_per_expert=settings.expert_metrics

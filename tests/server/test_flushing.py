@@ -176,6 +176,17 @@ async def test_an_engine_that_dies_ends_the_loop_with_a_line_and_what_was_draine
     assert [record.levelname for record in log.records] == ["ERROR", "WARNING"]
 
 
+async def test_an_idle_engine_is_left_alone_by_the_clock(engine: Engine, ledger: Ledger):
+    flusher = Flusher(engine.drain, ledger, interval_s=FAST_S, is_idle=lambda: True)
+    flusher.start()
+    await asyncio.sleep(10 * FAST_S)
+    assert engine.num_drains == 0
+    engine.counted = [sums(1)]
+    await flusher.flush_now()
+    assert num_tokens(ledger) == 1
+    await flusher.stop()
+
+
 async def test_an_engine_that_is_ended_on_purpose_is_flushed_first_and_nobody_is_alarmed(
     engine: Engine, ledger: Ledger, log: pytest.LogCaptureFixture
 ):

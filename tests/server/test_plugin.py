@@ -133,6 +133,8 @@ class EngineWithoutHooks:
             parallel_config=part(tensor_parallel_size=1, pipeline_parallel_size=1, enable_expert_parallel=False),
         )
 
+    output_processor = SimpleNamespace(add_request=None, has_unfinished_requests=lambda: False)
+
     @property
     def model_config(self) -> Any:
         return self.vllm_config.model_config
