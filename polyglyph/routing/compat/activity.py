@@ -17,16 +17,16 @@ class EngineActivity:
 
     def __init__(self, engine_client: Any) -> None:
         self._processor = engine_client.output_processor
-        self._had_work = True
+        self._num_quiet = 0
         original = self._processor.add_request
 
         def add_request(*args: Any, **kwargs: Any) -> Any:
-            self._had_work = True
+            self._num_quiet = 0
             return original(*args, **kwargs)
 
         self._processor.add_request = add_request
 
     def is_idle(self) -> bool:
-        """Whether no request has run since the last time this was asked."""
-        had_work, self._had_work = self._had_work, bool(self._processor.has_unfinished_requests())
-        return not (had_work or self._had_work)
+        """Whether no request has run for two of these questions: workers hear of a request's end a moment later."""
+        self._num_quiet = 0 if self._processor.has_unfinished_requests() else self._num_quiet + 1
+        return self._num_quiet > 2
