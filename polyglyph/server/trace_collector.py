@@ -59,14 +59,7 @@ class TraceCollector:
             plan=one.plan,
             request_script=one.request_script,
             scripts=scripts_of(trace, self._recorders.labeller),
-            token_ids=trace.token_ids,
-            phases=trace.phases,
-            steered=trace.steered,
-            computed=trace.computed,
-            ids=trace.ids,
-            weights=trace.weights,
-            runner_up=trace.runner_up,
-            probabilities=trace.probabilities,
+            **vars(trace),
         )
 
 

@@ -10,6 +10,7 @@ from torch import nn
 from polyglyph.contract.errors import RequestError, UnsupportedModelError, UnsupportedVllmError
 from polyglyph.contract.plan import Edit
 from polyglyph.contract.steering import ORIGIN_KEY, PAYLOAD_KEY, SteeringPayload
+from polyglyph.routing.compat.activity import EngineActivity
 from polyglyph.routing.compat.block_hash import _mark_generated
 from polyglyph.routing.compat.input_processor import _attach_payload, _number_choices, compose_salt
 from polyglyph.routing.compat.markers import markers_of
@@ -149,6 +150,18 @@ def test_a_request_whose_input_is_streamed_is_refused() -> None:
     with pytest.raises(RequestError, match="send the whole prompt"):
         processed(Ticket(STEERED), resumable=True)
     assert processed(Ticket(UNSTEERED), resumable=True)
+
+
+def test_an_engine_is_idle_when_no_request_has_run_for_two_questions() -> None:
+    running: list[str] = []
+    processor = SimpleNamespace(add_request=running.append, has_unfinished_requests=lambda: bool(running))
+    activity = EngineActivity(SimpleNamespace(output_processor=processor))
+    assert [activity.is_idle() for _ in range(4)] == [False, False, True, True]
+    processor.add_request("short")
+    running.clear()  # it came and went between two questions
+    assert [activity.is_idle() for _ in range(3)] == [False, False, True]
+    processor.add_request("long")
+    assert not any(activity.is_idle() for _ in range(5))
 
 
 class Vocabulary:
