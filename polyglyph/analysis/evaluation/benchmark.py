@@ -11,7 +11,6 @@ from polyglyph.analysis.evaluation.item import Item
 from polyglyph.contract.base import Document
 
 Scorer = Literal["exact", "normalised", "contains", "judge"]
-SCHEMA = "polyglyph.benchmark/1"
 
 
 class Prompts(Document):
@@ -48,7 +47,7 @@ class Header(Document):
         seed: What halves are drawn by.
     """
 
-    schema_: Literal["polyglyph.benchmark/1"] = Field(default=SCHEMA, alias="schema")
+    schema_: Literal["polyglyph.benchmark/1"] = Field(default="polyglyph.benchmark/1", alias="schema")
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")
     description: str = ""
     licence: str = ""
