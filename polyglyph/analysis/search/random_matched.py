@@ -3,14 +3,12 @@
 Letters of shapes: L MoE layers, E experts.
 """
 
-from typing import TYPE_CHECKING, Any
+import numpy as np
+from numpy.typing import NDArray
 
 from polyglyph import __version__
 from polyglyph.analysis.search.errors import NoControlError
 from polyglyph.contract.plan import Edit, Plan, Provenance
-
-if TYPE_CHECKING:
-    import numpy as np
 
 MAX_BINS = 10
 EXPERTS_PER_BIN = 4
@@ -20,7 +18,7 @@ NAME_LIMIT = 64
 _METHOD = "random control: the edits of another plan, dealt to experts of the same layer and selection-frequency bin"
 
 
-def random_matched(plan: Plan, frequencies_LE: "np.ndarray[Any, Any]", *, draw: int) -> Plan:
+def random_matched(plan: Plan, frequencies_LE: NDArray[np.float64], *, draw: int) -> Plan:
     """Deal a plan's edits to other experts, matched on layer and selection frequency (methods section 3, `random`).
 
     Within each bin of a layer, experts change places by a random permutation and take their edits along, so that there
@@ -39,8 +37,6 @@ def random_matched(plan: Plan, frequencies_LE: "np.ndarray[Any, Any]", *, draw: 
     Raises:
         NoControlError: The frequencies have another shape or are not finite, or no dealing differs from the plan.
     """
-    import numpy as np
-
     _check(plan, frequencies_LE)
     bins_LE = np.stack([frequency_bins(frequencies_E) for frequencies_E in frequencies_LE])
     content = _content(plan.edits)
@@ -56,7 +52,7 @@ def random_matched(plan: Plan, frequencies_LE: "np.ndarray[Any, Any]", *, draw: 
     )
 
 
-def frequency_bins(frequencies_E: "np.ndarray[Any, Any]") -> "np.ndarray[Any, Any]":
+def frequency_bins(frequencies_E: NDArray[np.float64]) -> NDArray[np.int64]:
     """Give the frequency bin of each expert of one layer.
 
     Args:
@@ -66,8 +62,6 @@ def frequency_bins(frequencies_E: "np.ndarray[Any, Any]") -> "np.ndarray[Any, An
         int64 [experts]: deciles, or so many bins fewer that each has at least 4 experts. Experts selected equally
         often are told apart by their number.
     """
-    import numpy as np
-
     num_experts = len(frequencies_E)
     num_bins = max(1, min(MAX_BINS, num_experts // EXPERTS_PER_BIN))
     bins_E = np.empty(num_experts, dtype=np.int64)
@@ -76,9 +70,7 @@ def frequency_bins(frequencies_E: "np.ndarray[Any, Any]") -> "np.ndarray[Any, An
     return bins_E
 
 
-def _check(plan: Plan, frequencies_LE: "np.ndarray[Any, Any]") -> None:
-    import numpy as np
-
+def _check(plan: Plan, frequencies_LE: NDArray[np.float64]) -> None:
     shape = (plan.model.layers, plan.model.experts)
     if frequencies_LE.shape != shape:
         raise NoControlError(
@@ -91,10 +83,8 @@ def _check(plan: Plan, frequencies_LE: "np.ndarray[Any, Any]") -> None:
         raise NoControlError(f"plan '{plan.name}' has no edits, so there is nothing to control")
 
 
-def _deal(bins_E: "np.ndarray[Any, Any]", rng: Any) -> "np.ndarray[Any, Any]":
+def _deal(bins_E: NDArray[np.int64], rng: np.random.Generator) -> NDArray[np.int64]:
     """Give the expert that takes each expert's edits."""
-    import numpy as np
-
     deal_E = np.arange(len(bins_E))
     for index in range(int(bins_E.max()) + 1):
         experts = np.flatnonzero(bins_E == index)
@@ -102,7 +92,7 @@ def _deal(bins_E: "np.ndarray[Any, Any]", rng: Any) -> "np.ndarray[Any, Any]":
     return deal_E
 
 
-def _dealt(edit: Edit, deal_LE: "np.ndarray[Any, Any]") -> Edit:
+def _dealt(edit: Edit, deal_LE: NDArray[np.int64]) -> Edit:
     return edit.model_copy(
         update={"experts": tuple(sorted(int(deal_LE[edit.layer, expert]) for expert in edit.experts))}
     )
