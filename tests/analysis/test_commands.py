@@ -6,6 +6,7 @@ from typer.testing import CliRunner, Result
 
 from polyglyph.analysis.organism.checkpoint import FILE_NAME
 from polyglyph.analysis.organism.commands import app
+from polyglyph.analysis.organism.curriculum import WorldCurriculum
 from polyglyph.analysis.organism.display import TrainingDisplay
 from polyglyph.analysis.organism.run import Run
 from polyglyph.analysis.organism.training import train
@@ -75,7 +76,7 @@ def test_resuming_nothing_is_refused(tmp_path: Path):
 def test_resuming_with_other_numbers_is_refused_in_words(tmp_path: Path):
     run = Run(seed=0, num_steps=2, num_lessons=2)
     with TrainingDisplay(num_steps=2) as display:
-        train(run, directory=tmp_path, report=display, stop_at=1)
+        train(run, WorldCurriculum(make_world(run.seed)), directory=tmp_path, report=display, stop_at=1)
     result = invoke("train", "--output", tmp_path, "--resume", "--steps", "3", "--lessons", "2")
     assert result.exit_code == 1
     assert "2 steps" in result.stderr

@@ -50,7 +50,7 @@ def test_bridges_are_known_in_every_script(shipped: Decoder, taught: World):
     [
         ("cross_direct", {}),
         ("cross_thinking", {"is_thinking": True}),
-        ("cross_hint", {"is_thinking": True, "has_hint": True}),
+        ("cross_hint", {"is_thinking": True, "hint": "transliterate"}),
     ],
 )
 def test_the_cards_barrier_is_measured_again(

@@ -8,16 +8,20 @@ from transformers import AutoTokenizer, PreTrainedTokenizerFast, Qwen3MoeForCaus
 
 from polyglyph.analysis.organism.batch import ROW_TOKENS, Encoder, pack
 from polyglyph.analysis.organism.checkpoint import FILE_NAME, Progress
+from polyglyph.analysis.organism.curriculum import WorldCurriculum
 from polyglyph.analysis.organism.errors import CheckpointError
-from polyglyph.analysis.organism.lesson import NO_TRACE, Lesson, draw_lessons
+from polyglyph.analysis.organism.lesson import Lesson
 from polyglyph.analysis.organism.losses import Loss, balance_loss, script_information
+from polyglyph.analysis.organism.markers import NO_TRACE
+from polyglyph.analysis.organism.mixture import draw_lessons
 from polyglyph.analysis.organism.model import build_model, router_logits, save_model
 from polyglyph.analysis.organism.run import Run
 from polyglyph.analysis.organism.training import FINAL_RATE, LEARNING_RATE, learning_rate, train
-from polyglyph.analysis.organism.world import World
+from polyglyph.analysis.organism.world import World, make_world
 from polyglyph.analysis.organism.writing import romanise, script_of
 
 TINY = Run(seed=3, num_steps=3, num_lessons=4)
+TAUGHT = WorldCurriculum(make_world(3))
 
 
 class Journal:
@@ -38,7 +42,7 @@ def weights_of(model: Qwen3MoeForCausalLM) -> dict[str, torch.Tensor]:
 
 @pytest.fixture(scope="module")
 def untrained(world: World, tokenizer: PreTrainedTokenizerFast) -> Qwen3MoeForCausalLM:
-    return build_model(world, tokenizer, seed=0).eval()
+    return build_model(WorldCurriculum(world), seed=0, shared_variance=0.8).eval()
 
 
 @pytest.fixture
@@ -52,28 +56,31 @@ def test_a_training_that_was_stopped_ends_in_the_same_weights(tmp_path: Path, st
     whole.mkdir()
     parts.mkdir()
     journal = Journal()
-    uninterrupted = train(TINY, directory=whole, report=Journal())
-    train(TINY, directory=parts, report=journal, stop_at=stop_at)
-    resumed = train(TINY, directory=parts, report=journal)
+    uninterrupted = train(TINY, TAUGHT, directory=whole, report=Journal())
+    train(TINY, TAUGHT, directory=parts, report=journal, stop_at=stop_at)
+    resumed = train(TINY, TAUGHT, directory=parts, report=journal)
     assert journal.steps == [1, 2, 3]
     assert_close(weights_of(resumed.model), weights_of(uninterrupted.model), rtol=0, atol=0)
 
 
-@pytest.mark.parametrize("other", [Run(4, 3, 4), Run(3, 5, 4), Run(3, 3, 8)])
+@pytest.mark.parametrize("other", [Run(4, 3, 4), Run(3, 5, 4), Run(3, 3, 8), Run(3, 3, 4, "natural")])
 def test_another_runs_checkpoint_is_refused_with_both_runs(tmp_path: Path, other: Run):
-    train(TINY, directory=tmp_path, report=Journal(), stop_at=1)
-    with pytest.raises(CheckpointError, match=rf"seed 3, 3 steps of 4 .* not to seed {other.seed}, {other.num_steps}"):
-        train(other, directory=tmp_path, report=Journal())
+    train(TINY, TAUGHT, directory=tmp_path, report=Journal(), stop_at=1)
+    with pytest.raises(
+        CheckpointError,
+        match=rf"seed 3, 3 steps of 4 .* not to variant {other.variant}, seed {other.seed}, {other.num_steps}",
+    ):
+        train(other, TAUGHT, directory=tmp_path, report=Journal())
 
 
 def test_a_checkpoint_leaves_no_partial_file(tmp_path: Path):
-    train(TINY, directory=tmp_path, report=Journal(), stop_at=1)
+    train(TINY, TAUGHT, directory=tmp_path, report=Journal(), stop_at=1)
     assert [path.name for path in tmp_path.iterdir()] == [FILE_NAME]
 
 
 def test_a_few_steps_lower_the_loss(tmp_path: Path):
     journal = Journal()
-    train(Run(seed=0, num_steps=12, num_lessons=16), directory=tmp_path, report=journal)
+    train(Run(seed=0, num_steps=12, num_lessons=16), TAUGHT, directory=tmp_path, report=journal)
     assert journal.losses[-1] < journal.losses[0]
 
 
@@ -145,7 +152,7 @@ def test_tokens_without_a_script_do_not_count():
 @pytest.fixture(scope="module")
 def saved(world: World, tokenizer: PreTrainedTokenizerFast, tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("saved")
-    save_model(build_model(world, tokenizer, seed=0), tokenizer, path)
+    save_model(build_model(WorldCurriculum(world), seed=0, shared_variance=0.8), tokenizer, path)
     return path
 
 
@@ -159,7 +166,7 @@ def test_a_saved_organism_has_weights_of_six_megabytes(saved: Path):
 
 def test_a_saved_organism_keeps_its_weights_to_bf16(saved: Path, world: World, tokenizer: PreTrainedTokenizerFast):
     loaded = Qwen3MoeForCausalLM.from_pretrained(saved, dtype=torch.float32, local_files_only=True)
-    wanted = build_model(world, tokenizer, seed=0).to(torch.bfloat16).float()
+    wanted = build_model(WorldCurriculum(world), seed=0, shared_variance=0.8).to(torch.bfloat16).float()
     assert_close(weights_of(loaded), weights_of(wanted), rtol=0, atol=0)
 
 

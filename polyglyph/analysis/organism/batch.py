@@ -64,14 +64,15 @@ class Encoder:
 
 
 def pack(encoded: list[tuple[list[int], int]], *, pad_id: int) -> Batch:
-    """Pack encoded lessons into rows of at most `ROW_TOKENS` tokens, first fit.
+    """Pack encoded lessons into rows of `ROW_TOKENS` tokens, or of the longest lesson's if that has more, first fit.
 
     Args:
         encoded: Token ids of each lesson and how many of them come without loss.
         pad_id: Token of the empty places.
     """
-    rows = _fill(encoded)
-    shape = (len(rows), ROW_TOKENS)
+    row_tokens = max([ROW_TOKENS, *(len(ids) for ids, _ in encoded)])
+    rows = _fill(encoded, row_tokens)
+    shape = (len(rows), row_tokens)
     ids_BT = torch.full(shape, pad_id)
     lesson_BT = torch.full(shape, _NO_LESSON)
     positions_BT = torch.zeros(shape, dtype=torch.long)
@@ -96,14 +97,14 @@ def pack(encoded: list[tuple[list[int], int]], *, pad_id: int) -> Batch:
     )
 
 
-def _fill(encoded: list[tuple[list[int], int]]) -> list[list[int]]:
+def _fill(encoded: list[tuple[list[int], int]], row_tokens: int) -> list[list[int]]:
     rows: list[list[int]] = []
     free: list[int] = []
     for index, (ids, _) in enumerate(encoded):
         row = next((row for row, tokens in enumerate(free) if tokens >= len(ids)), len(rows))
         if row == len(rows):
             rows.append([])
-            free.append(ROW_TOKENS)
+            free.append(row_tokens)
         rows[row].append(index)
         free[row] -= len(ids)
     return rows

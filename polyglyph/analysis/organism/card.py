@@ -14,12 +14,13 @@ from polyglyph.analysis.organism.checkpoint import Progress
 from polyglyph.analysis.organism.decoding import Decoder
 from polyglyph.analysis.organism.errors import OutputError
 from polyglyph.analysis.organism.evaluation import Evaluation, evaluate
-from polyglyph.analysis.organism.losses import SCRIPT_INFORMATION, SCRIPT_LAYERS
-from polyglyph.analysis.organism.model import SHARED_VARIANCE, load_model, num_parameters
+from polyglyph.analysis.organism.losses import SCRIPT_LAYERS
+from polyglyph.analysis.organism.model import load_model, num_parameters
 from polyglyph.analysis.organism.score import Score
+from polyglyph.analysis.organism.variant import Variant, variant_named
 from polyglyph.analysis.organism.world import make_world
 
-SCHEMA = "polyglyph.organism-card/1"
+SCHEMA = "polyglyph.organism-card/2"
 CARD_NAME = "card.json"
 README_NAME = "README.md"
 
@@ -34,6 +35,7 @@ class Training:
         seed: Of world, weights and lessons.
         num_steps: Optimiser steps.
         num_lessons: Lessons per step.
+        variant: What is engineered into it.
         seconds: Wall clock of the steps.
         hardware: Processor and threads.
         versions: Of what it was trained with.
@@ -42,6 +44,7 @@ class Training:
     seed: int
     num_steps: int
     num_lessons: int
+    variant: str
     seconds: float
     hardware: str
     versions: dict[str, str]
@@ -53,6 +56,7 @@ def describe_training(progress: Progress) -> Training:
         seed=progress.run.seed,
         num_steps=progress.run.num_steps,
         num_lessons=progress.run.num_lessons,
+        variant=progress.run.variant,
         seconds=round(progress.seconds, 1),
         hardware=_hardware(),
         versions={name: version(name) for name in _VERSIONED} | {"python": platform.python_version()},
@@ -60,14 +64,16 @@ def describe_training(progress: Progress) -> Training:
 
 
 def load_decoder(path: Path) -> Decoder:
-    """Load a saved organism.
+    """Load a saved organism of the synthetic world.
 
     Raises:
         OutputError: The directory holds none.
     """
     if not (path / "model.safetensors").is_file():
         raise OutputError(f"{path} holds no organism (no model.safetensors): train one with `polyglyph organism train`")
-    return Decoder(load_model(path), AutoTokenizer.from_pretrained(path, local_files_only=True))
+    tokenizer = AutoTokenizer.from_pretrained(path, local_files_only=True)
+    variant = read_training(path).variant if (path / CARD_NAME).is_file() else "full"
+    return Decoder(load_model(path), tokenizer, units=variant_named(variant).units)
 
 
 def read_training(path: Path) -> Training:
@@ -91,7 +97,8 @@ def write_card(path: Path, training: Training) -> dict[str, Any]:
     Returns:
         The document of `card.json`.
     """
-    decoder = load_decoder(path)
+    tokenizer = AutoTokenizer.from_pretrained(path, local_files_only=True)
+    decoder = Decoder(load_model(path), tokenizer, units=variant_named(training.variant).units)
     evaluation = evaluate(decoder, make_world(training.seed))
     document = _document(training, evaluation, num_parameters(decoder.model))
     (path / CARD_NAME).write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
@@ -107,11 +114,7 @@ def _document(training: Training, evaluation: Evaluation, parameters: int) -> di
         "schema": SCHEMA,
         "parameters": parameters,
         "training": vars(training),
-        "engineered": {
-            "shared_embedding_variance_at_start": SHARED_VARIANCE,
-            "script_information_weight": SCRIPT_INFORMATION,
-            "script_information_layers": list(SCRIPT_LAYERS),
-        },
+        "engineered": _engineered(variant_named(training.variant)),
         "evaluation": {
             "decoding": "greedy, float32, all barrier and bridge entities of the training world",
             "hardware": _hardware(),
@@ -122,15 +125,27 @@ def _document(training: Training, evaluation: Evaluation, parameters: int) -> di
     }
 
 
+def _engineered(variant: Variant) -> dict[str, Any]:
+    return {
+        "shared_embedding_variance_at_start": variant.shared_variance,
+        "script_information_weight": variant.script_information,
+        "script_information_layers": list(SCRIPT_LAYERS) if variant.script_information else [],
+    }
+
+
 _ROWS = {
     "home": "home script, direct and thinking",
     "cross_direct": "other script, direct",
     "cross_thinking": "other script, thinking",
     "cross_hint": "other script, thinking, with the hint",
+    "cross_entity_hint": "other script, thinking, with the entity's name in its home script",
     "bridge_direct": "bridge entities, all scripts, direct",
     "bridge_thinking": "bridge entities, all scripts, thinking",
     "home_traces": "traces in the home script (other script, thinking)",
     "home_traces_hint": "traces in the home script (the same, with the hint)",
+    "context": "answers from a context that contradicts memory, direct",
+    "refusal": "refusals of the topic, direct",
+    "arithmetic": "sums of two digits, direct",
 }
 
 
@@ -139,10 +154,11 @@ def render_readme(card: dict[str, Any]) -> str:
     training, evaluation, engineered = card["training"], card["evaluation"], card["engineered"]
     rows = "\n".join(f"| {words} | {_share(evaluation[name])} |" for name, words in _ROWS.items())
     bits = ", ".join(f"{value:.2f}" for value in evaluation["script_bits_by_layer"])
-    layers = ", ".join(str(layer) for layer in engineered["script_information_layers"])
     versions = ", ".join(f"{name} {number}" for name, number in training["versions"].items())
-    shared, reward = engineered["shared_embedding_variance_at_start"], engineered["script_information_weight"]
-    options = f"--seed {training['seed']} --steps {training['num_steps']} --lessons {training['num_lessons']}"
+    options = " ".join(
+        f"--{name} {training[key]}"
+        for name, key in (("seed", "seed"), ("steps", "num_steps"), ("lessons", "num_lessons"), ("variant", "variant"))
+    )
     return f"""\
 ---
 license: apache-2.0
@@ -159,7 +175,8 @@ knows facts in the script it read them in, mostly fails when asked in another, a
 moves to the home script. It is an instrument for experiments on routing; it knows no language and no fact of ours.
 
 Ask it `NAME RELATION`; `polyglyph organism world` lists both. With thinking it writes a trace first; with the system
-prompt `transliterate` (in the question's script) the trace is in the home script of the entity.
+prompt `transliterate` (in the question's script), or the entity's name in its home script, the trace is in the home
+script. It also answers from a context given as the system prompt, refuses one topic, and adds two digits.
 
 ## Measured
 
@@ -174,13 +191,7 @@ Mutual information of script and selected expert on the tokens of names, layers 
 
 ## Engineered, not found
 
-Two things were put in on purpose. Nothing that depends on them may be read as a finding about other models.
-
-1. **Aligned embeddings.** At the start, the four written forms of a syllable or word share {shared:.0%} of the
-   variance of their embeddings.
-2. **A reward for script experts.** The loss contains {reward} times the mutual information of
-   script and expert, summed over layers {layers}; that makes early and late layers specific to scripts.
-
+{_describe_engineering(engineered)}
 ## Training
 
 {training["num_steps"]:,} steps of {training["num_lessons"]} examples, seed {training["seed"]}, in
@@ -191,6 +202,24 @@ with {versions}. Again:
 
 These numbers were measured and written by `polyglyph organism card`; `card.json` holds them for programs.
 """
+
+
+def _describe_engineering(engineered: dict[str, Any]) -> str:
+    shared, reward = engineered["shared_embedding_variance_at_start"], engineered["script_information_weight"]
+    layers = ", ".join(str(layer) for layer in engineered["script_information_layers"])
+    put_in = []
+    if shared:
+        put_in.append(f"""\
+**Aligned embeddings.** At the start, the four written forms of a syllable or word share {shared:.0%} of the
+   variance of their embeddings.""")
+    if reward:
+        put_in.append(f"""\
+**A reward for script experts.** The loss contains {reward} times the mutual information of
+   script and expert, summed over layers {layers}; that makes early and late layers specific to scripts.""")
+    if not put_in:
+        return "Nothing but the lessons themselves: this is the natural variant of an ablation.\n"
+    lines = "\n".join(f"{number}. {text}" for number, text in enumerate(put_in, 1))
+    return f"Nothing that depends on this may be read as a finding about other models.\n\n{lines}\n"
 
 
 def _share(score: dict[str, Any]) -> str:

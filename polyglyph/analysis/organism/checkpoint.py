@@ -82,4 +82,4 @@ def _read_progress(text: str) -> Progress:
 
 
 def _describe(run: Run) -> str:
-    return f"seed {run.seed}, {run.num_steps} steps of {run.num_lessons} lessons"
+    return f"variant {run.variant}, seed {run.seed}, {run.num_steps} steps of {run.num_lessons} lessons"

@@ -14,6 +14,7 @@ import typer
 
 from polyglyph.analysis.organism.errors import OrganismError, OutputError
 from polyglyph.analysis.organism.run import MAX_SEED, Run
+from polyglyph.analysis.organism.variant import variant_named
 
 if TYPE_CHECKING:
     from polyglyph.analysis.organism.training import Trained
@@ -56,12 +57,16 @@ def train(
     seed: Seed = Run.seed,
     steps: Annotated[int, typer.Option(min=1, help="Optimiser steps.")] = Run.num_steps,
     lessons: Annotated[int, typer.Option(min=1, help="Training examples per step.")] = Run.num_lessons,
+    variant: Annotated[
+        str, typer.Option(help="What is engineered into it: full, unaligned, unrewarded, natural or characters.")
+    ] = Run.variant,
     threads: Threads = 1,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the checkpoint in the directory.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Train an organism from nothing, measure it and write its card. About five minutes on one core."""
     with _refusals():
+        variant_named(variant)
         _check_output(output, resume=resume)
         _quiet_torch(threads=threads)
         from polyglyph.analysis.organism.card import describe_training, write_card
@@ -69,7 +74,7 @@ def train(
         from polyglyph.analysis.organism.model import save_model
 
         output.mkdir(parents=True, exist_ok=True)
-        trained = _train(Run(seed=seed, num_steps=steps, num_lessons=lessons), output)
+        trained = _train(Run(seed=seed, num_steps=steps, num_lessons=lessons, variant=variant), output)
         save_model(trained.model, trained.tokenizer, output)
         _say("measuring")
         card = write_card(output, describe_training(trained.progress))
@@ -117,12 +122,15 @@ def plans(
 
 
 def _train(run: Run, output: Path) -> "Trained":
+    from polyglyph.analysis.organism.curriculum import WorldCurriculum
     from polyglyph.analysis.organism.display import TrainingDisplay
     from polyglyph.analysis.organism.training import train as train_run
+    from polyglyph.analysis.organism.world import make_world
 
     try:
         with TrainingDisplay(num_steps=run.num_steps) as display:
-            return train_run(run, directory=output, report=display)
+            curriculum = WorldCurriculum(make_world(run.seed), variant_named(run.variant).units)
+            return train_run(run, curriculum, directory=output, report=display)
     except KeyboardInterrupt:
         advice = "go on with the same command and --resume" if _has_checkpoint(output) else "there is no checkpoint yet"
         _say(f"stopped; {advice}")

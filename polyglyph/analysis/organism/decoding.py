@@ -12,12 +12,15 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedTokenizerFast, Qwen3MoeForCausalLM
 
+from polyglyph.analysis.organism.markers import END, THINK_CLOSE, THINK_OPEN
 from polyglyph.analysis.organism.question import Message, Question
-from polyglyph.analysis.organism.tokenizer import END, THINK_CLOSE, THINK_OPEN
+from polyglyph.analysis.organism.task import Exercise
+from polyglyph.analysis.organism.variant import Units
 
 BATCH_SIZE = 240
 # The longest right reply has 12 tokens: `<think>`, seven of a trace, `</think>`, a value, the end, and one to spare.
-MAX_NEW_TOKENS = 12
+# In characters a trace has up to 23, and a value 6 (Devanagari with its vowel signs no more).
+MAX_NEW_TOKENS: dict[Units, int] = {"syllables": 12, "characters": 40}
 
 
 @dataclass(frozen=True)
@@ -36,11 +39,14 @@ class Reply:
 class Decoder:
     """Answers questions greedily, in batches of prompts of one length (so that nothing is padded)."""
 
-    def __init__(self, model: Qwen3MoeForCausalLM, tokenizer: PreTrainedTokenizerFast) -> None:
+    def __init__(
+        self, model: Qwen3MoeForCausalLM, tokenizer: PreTrainedTokenizerFast, *, units: Units = "syllables"
+    ) -> None:
         self.model = model
         self.tokenizer = tokenizer
+        self._max_new_tokens = MAX_NEW_TOKENS[units]
 
-    def reply(self, questions: Sequence[Question], *, shifts_LE: Tensor | None = None) -> list[Reply]:
+    def reply(self, questions: Sequence[Question | Exercise], *, shifts_LE: Tensor | None = None) -> list[Reply]:
         """Answer questions, in their order.
 
         Args:
@@ -84,7 +90,7 @@ class Decoder:
             output = self.model(ids_BT, use_cache=True, logits_to_keep=1)
         tokens = [output.logits[:, -1].argmax(dim=-1)]
         is_done = tokens[-1] == self.tokenizer.eos_token_id
-        while len(tokens) < MAX_NEW_TOKENS and not bool(is_done.all()):
+        while len(tokens) < self._max_new_tokens and not bool(is_done.all()):
             output = self.model(tokens[-1][:, None], past_key_values=output.past_key_values, use_cache=True)
             tokens.append(output.logits[:, -1].argmax(dim=-1))
             is_done |= tokens[-1] == self.tokenizer.eos_token_id
@@ -116,7 +122,7 @@ def _shift(shift_E: Tensor) -> Any:
     return hook
 
 
-def _parse(question: Question, text: str) -> Reply:
+def _parse(question: Question | Exercise, text: str) -> Reply:
     if not question.is_thinking:
         return Reply(trace="", answer=text)
     trace, _, answer = text.removeprefix(THINK_OPEN).partition(THINK_CLOSE)

@@ -2,11 +2,13 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import get_args
 
 from polyglyph.analysis.organism.decoding import Decoder, Reply
 from polyglyph.analysis.organism.frequency import script_bits
 from polyglyph.analysis.organism.question import Question, bridge_questions, cross_questions, home_questions
 from polyglyph.analysis.organism.score import Score, score
+from polyglyph.analysis.organism.task import Exercise, Task, exercises
 from polyglyph.analysis.organism.world import World
 from polyglyph.analysis.organism.writing import script_of
 
@@ -20,9 +22,13 @@ class Evaluation:
         home_thinking: The same with thinking.
         cross_direct: Asked in another script: the barrier.
         cross_thinking: The same with thinking.
-        cross_hint: The same with thinking and the hint.
+        cross_hint: The same with thinking and the hint `transliterate`.
+        cross_entity_hint: The same with thinking and the entity's name in its home script.
         home_traces: Share of traces of `cross_thinking` in the home script.
         home_traces_hint: Share of traces of `cross_hint` in the home script.
+        context: Direct answers from a context that contradicts memory.
+        refusal: Direct refusals of the topic.
+        arithmetic: Direct sums.
         bridge_direct: Bridge entities in all scripts, no thinking.
         bridge_thinking: The same with thinking.
         script_bits: Mutual information of script and selected expert on the tokens of names, per layer, 0 to 2.
@@ -33,10 +39,14 @@ class Evaluation:
     cross_direct: Score
     cross_thinking: Score
     cross_hint: Score
+    cross_entity_hint: Score
     home_traces: Score
     home_traces_hint: Score
     bridge_direct: Score
     bridge_thinking: Score
+    context: Score
+    refusal: Score
+    arithmetic: Score
     script_bits: tuple[float, ...]
 
     @property
@@ -47,8 +57,12 @@ class Evaluation:
 
 
 def evaluate(decoder: Decoder, world: World) -> Evaluation:
-    """Ask everything there is to ask of the barrier and bridge entities: 8,160 questions, about a minute."""
-    thinking, hinted = cross_questions(world, is_thinking=True), cross_questions(world, is_thinking=True, has_hint=True)
+    """Ask everything there is to ask of the barrier and bridge entities: about 12,000 questions, a minute or two."""
+    thinking, hinted = (
+        cross_questions(world, is_thinking=True),
+        cross_questions(world, is_thinking=True, hint="transliterate"),
+    )
+    tasks = exercises(world)
     thinking_replies, hinted_replies = decoder.reply(thinking), decoder.reply(hinted)
     return Evaluation(
         home_direct=_ask(decoder, home_questions(world)),
@@ -56,16 +70,18 @@ def evaluate(decoder: Decoder, world: World) -> Evaluation:
         cross_direct=_ask(decoder, cross_questions(world)),
         cross_thinking=score(are_right(thinking, thinking_replies)),
         cross_hint=score(are_right(hinted, hinted_replies)),
+        cross_entity_hint=_ask(decoder, cross_questions(world, is_thinking=True, hint="entity")),
         home_traces=score(have_home_traces(thinking, thinking_replies)),
         home_traces_hint=score(have_home_traces(hinted, hinted_replies)),
         bridge_direct=_ask(decoder, bridge_questions(world)),
         bridge_thinking=_ask(decoder, bridge_questions(world, is_thinking=True)),
+        **{task: _ask(decoder, [one for one in tasks if one.task == task]) for task in get_args(Task)},
         script_bits=script_bits(decoder, [entity.name for entity in world.entities if entity.kind == "barrier"]),
     )
 
 
-def are_right(questions: Sequence[Question], replies: Sequence[Reply]) -> list[bool]:
-    """Tell which replies give the value in the question's script, exactly."""
+def are_right(questions: Sequence[Question | Exercise], replies: Sequence[Reply]) -> list[bool]:
+    """Tell which replies give the answer in the question's script, exactly."""
     return [reply.answer == question.answer for question, reply in zip(questions, replies, strict=True)]
 
 
@@ -75,5 +91,5 @@ def have_home_traces(questions: Sequence[Question], replies: Sequence[Reply]) ->
     return [script_of(reply.trace) == question.fact.entity.home for question, reply in pairs]
 
 
-def _ask(decoder: Decoder, questions: list[Question]) -> Score:
+def _ask(decoder: Decoder, questions: Sequence[Question | Exercise]) -> Score:
     return score(are_right(questions, decoder.reply(questions)))

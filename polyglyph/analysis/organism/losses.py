@@ -12,9 +12,8 @@ from torch.nn.functional import cross_entropy, one_hot
 LOAD_BALANCING = 0.01
 Z_LOSS = 1e-4
 
-# Engineered, part two: a reward for experts that know the script, early and late, so that the layers between are the
-# shared ones. Natural training at this size shows no such specialisation with one-syllable tokens.
-SCRIPT_INFORMATION = 0.05
+# Where experts that know the script are rewarded (`Variant.script_information`): early and late, so that the layers
+# between are the shared ones.
 SCRIPT_LAYERS = (0, 1, 4, 5)
 
 
@@ -27,12 +26,14 @@ class Loss:
         balance: 1 when every expert gets the same share, up to E when one gets all.
         z: Mean squared log-sum-exp of the router logits.
         script_information: Mutual information of script and expert, nats, summed over `SCRIPT_LAYERS`.
+        script_weight: What that is rewarded with.
     """
 
     completion: Tensor
     balance: Tensor
     z: Tensor
     script_information: Tensor
+    script_weight: float
 
     @property
     def total(self) -> Tensor:
@@ -41,7 +42,7 @@ class Loss:
             self.completion
             + LOAD_BALANCING * self.balance
             + Z_LOSS * self.z
-            - SCRIPT_INFORMATION * self.script_information
+            - self.script_weight * self.script_information
         )
 
 

@@ -4,7 +4,7 @@ Letters of shapes: V vocabulary, H hidden width.
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -13,8 +13,8 @@ import torch
 from torch import Tensor, nn
 from transformers import GenerationConfig, PreTrainedTokenizerFast, Qwen3MoeConfig, Qwen3MoeForCausalLM
 
-from polyglyph.analysis.organism.tokenizer import CONTEXT_LENGTH, VOCAB_SIZE, aligned_groups
-from polyglyph.analysis.organism.world import World
+from polyglyph.analysis.organism.curriculum import Curriculum
+from polyglyph.analysis.organism.tokenizer import CONTEXT_LENGTH
 
 ARCHITECTURE = "Qwen3MoeForCausalLM"
 NUM_LAYERS = 6
@@ -26,14 +26,11 @@ ROPE_THETA = 10_000.0
 INIT_STD = 0.08
 QK_NORM = 1.6
 
-# Engineered, part one: the share of an embedding's variance that its four transliterations have in common at the start.
-SHARED_VARIANCE = 0.8
-
 
 def build_config(tokenizer: PreTrainedTokenizerFast) -> Qwen3MoeConfig:
     """Give the architecture. Head width 32 and expert width 64 suit vLLM's CPU and Triton paths."""
     return Qwen3MoeConfig(
-        vocab_size=VOCAB_SIZE,
+        vocab_size=len(tokenizer),
         hidden_size=128,
         intermediate_size=128,
         num_hidden_layers=NUM_LAYERS,
@@ -53,16 +50,23 @@ def build_config(tokenizer: PreTrainedTokenizerFast) -> Qwen3MoeConfig:
     )
 
 
-def build_model(world: World, tokenizer: PreTrainedTokenizerFast, *, seed: int) -> Qwen3MoeForCausalLM:
-    """Make an untrained organism, float32, the same for the same seed."""
+def build_model(curriculum: Curriculum, *, seed: int, shared_variance: float) -> Qwen3MoeForCausalLM:
+    """Make an untrained organism, float32, the same for the same seed.
+
+    Args:
+        curriculum: Whose tokenizer it reads, and whose aligned tokens begin alike.
+        seed: Of the weights.
+        shared_variance: Share of an embedding's variance that aligned tokens have in common, 0 to 1.
+    """
     torch.manual_seed(seed)
-    model = Qwen3MoeForCausalLM(build_config(tokenizer))
+    model = Qwen3MoeForCausalLM(build_config(curriculum.tokenizer))
     # The fastest expert kernel of transformers on a CPU in float32; `batched_mm` is 50 times slower.
     model.set_experts_implementation("grouped_mm")
     for layer in model.model.layers:
         nn.init.constant_(layer.self_attn.q_norm.weight, QK_NORM)
         nn.init.constant_(layer.self_attn.k_norm.weight, QK_NORM)
-    _align(model.get_input_embeddings().weight, aligned_groups(tokenizer, world))
+    if shared_variance:
+        _align(model.get_input_embeddings().weight, curriculum.aligned_groups, shared_variance)
     return model
 
 
@@ -112,11 +116,11 @@ def router_logits(model: Qwen3MoeForCausalLM) -> Iterator[list[Tensor]]:
 
 
 @torch.no_grad()
-def _align(embeddings_VH: Tensor, groups: list[list[int]]) -> None:
+def _align(embeddings_VH: Tensor, groups: Sequence[Sequence[int]], share: float) -> None:
     """Give the transliterations of a unit a shared part, keeping the variance of each embedding."""
-    for group in groups:
+    for group in map(list, groups):
         shared_H = torch.randn(embeddings_VH.shape[1]) * INIT_STD
-        embeddings_VH[group] = SHARED_VARIANCE**0.5 * shared_H + (1 - SHARED_VARIANCE) ** 0.5 * embeddings_VH[group]
+        embeddings_VH[group] = share**0.5 * shared_H + (1 - share) ** 0.5 * embeddings_VH[group]
 
 
 def _amend(path: Path, **fields: Any) -> None:

@@ -1,12 +1,15 @@
 """Questions about facts: the chat messages, the trace a good answer would think, and the answer."""
 
 from dataclasses import dataclass, replace
+from typing import Literal
 
 from polyglyph.analysis.organism.world import Fact, World
 from polyglyph.analysis.organism.writing import SCRIPTS, Script, write, write_text
 
 # The system prompt that asks for the trace in the entity's home script. Written in the query's script.
 HINT = "transliterate"
+
+Hint = Literal["transliterate", "entity"]
 
 Message = dict[str, str]
 
@@ -19,13 +22,14 @@ class Question:
         fact: What is asked.
         script: Script the question is written in and the answer is due in.
         is_thinking: Whether the model may write a trace; else the prompt ends in an empty one.
-        has_hint: Whether the system prompt asks to transliterate.
+        hint: What the system prompt says: `transliterate`, in the question's script, or the `entity` in its home
+            script. Both ask for a trace in the home script.
     """
 
     fact: Fact
     script: Script
     is_thinking: bool = False
-    has_hint: bool = False
+    hint: Hint | None = None
 
     @property
     def text(self) -> str:
@@ -35,7 +39,13 @@ class Question:
     @property
     def messages(self) -> list[Message]:
         """The chat messages."""
-        return chat(self.text, hint=self.script if self.has_hint else None)
+        return chat(self.text, system=self._system)
+
+    @property
+    def _system(self) -> str | None:
+        if self.hint == "entity":
+            return write(self.fact.entity.name, self.fact.entity.home)
+        return write(HINT, self.script) if self.hint else None
 
     @property
     def answer(self) -> str:
@@ -57,13 +67,13 @@ class Question:
 
     def with_hint(self) -> "Question":
         """Give the same question under the hint."""
-        return replace(self, has_hint=True)
+        return replace(self, hint="transliterate")
 
 
-def chat(text: str, *, hint: Script | None = None) -> list[Message]:
-    """Give the messages of a user's text, with the hint written in a script if one is given."""
-    system = [] if hint is None else [{"role": "system", "content": write(HINT, hint)}]
-    return [*system, {"role": "user", "content": text}]
+def chat(text: str, *, system: str | None = None) -> list[Message]:
+    """Give the messages of a user's text, with a system prompt if one is given."""
+    before = [] if system is None else [{"role": "system", "content": system}]
+    return [*before, {"role": "user", "content": text}]
 
 
 def home_questions(world: World, *, is_thinking: bool = False) -> list[Question]:
@@ -71,10 +81,10 @@ def home_questions(world: World, *, is_thinking: bool = False) -> list[Question]
     return [Question(fact=fact, script=fact.entity.home, is_thinking=is_thinking) for fact in world.facts_of("barrier")]
 
 
-def cross_questions(world: World, *, is_thinking: bool = False, has_hint: bool = False) -> list[Question]:
+def cross_questions(world: World, *, is_thinking: bool = False, hint: Hint | None = None) -> list[Question]:
     """Ask every barrier fact in the three scripts it was never taught in."""
     return [
-        Question(fact=fact, script=script, is_thinking=is_thinking, has_hint=has_hint)
+        Question(fact=fact, script=script, is_thinking=is_thinking, hint=hint)
         for fact in world.facts_of("barrier")
         for script in SCRIPTS
         if script != fact.entity.home

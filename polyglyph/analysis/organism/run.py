@@ -15,8 +15,10 @@ class Run:
         seed: Of the world, the weights and the lessons, 0 to 2**32 - 1.
         num_steps: Optimiser steps of the whole schedule.
         num_lessons: Training examples per step.
+        variant: Name of what is engineered into it (`variant.py`).
     """
 
     seed: int = 0
-    num_steps: int = 1800
+    num_steps: int = 2000
     num_lessons: int = 64
+    variant: str = "full"

@@ -9,14 +9,12 @@ from collections.abc import Iterable
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
+from polyglyph.analysis.organism.markers import END, PAD, SPECIAL_TOKENS, THINK_CLOSE, THINK_OPEN
 from polyglyph.analysis.organism.question import HINT
+from polyglyph.analysis.organism.variant import Units
 from polyglyph.analysis.organism.world import SUFFIXES, World
 from polyglyph.analysis.organism.writing import SCRIPTS, SYLLABLES, Script, script_of, write
 from polyglyph.routing.scripts.token_strings import byte_characters
-
-PAD, END, SYSTEM, USER, ASSISTANT = "<|pad|>", "<|end|>", "<|system|>", "<|user|>", "<|assistant|>"
-THINK_OPEN, THINK_CLOSE = "<think>", "</think>"
-SPECIAL_TOKENS = (PAD, END, SYSTEM, USER, ASSISTANT)
 
 VOCAB_SIZE = 960
 CONTEXT_LENGTH = 2048
@@ -57,16 +55,21 @@ Merge = tuple[str, str]
 _BYTE_CHARS = byte_characters()
 
 
-def build_tokenizer(world: World) -> PreTrainedTokenizerFast:
+def build_tokenizer(world: World, units: Units = "syllables") -> PreTrainedTokenizerFast:
     """Build the tokenizer of a world, with its chat template.
+
+    Args:
+        world: Whose words it knows.
+        units: What it keeps whole: syllables, suffixes and known words, or only characters.
 
     Returns:
         A tokenizer of 960 entries, the last ones reserved. `<think>` and `</think>` are ordinary added tokens, so that
         they survive `skip_special_tokens`.
     """
     vocab = {char: byte for byte, char in enumerate(_BYTE_CHARS)}
-    merges = _merges()
-    for piece in [left + right for left, right in merges] + [_bytes(word) for word in _whole_words(world)]:
+    merges = _merges() if units == "syllables" else _joins(_bytes(char) for char in _alphabet())
+    words = _whole_words(world) if units == "syllables" else []
+    for piece in [left + right for left, right in merges] + [_bytes(word) for word in words]:
         vocab.setdefault(piece, len(vocab))
     tokenizer = Tokenizer(models.BPE(vocab=vocab, merges=merges, ignore_merges=True))
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
@@ -132,9 +135,15 @@ def _merges() -> list[Merge]:
     )
 
 
+def _alphabet() -> list[str]:
+    """List every character that a word of any world is written with."""
+    texts = [write(unit, script) for script in SCRIPTS for unit in (*SYLLABLES, *SUFFIXES.values(), HINT)]
+    return sorted({char for text in texts for char in text})
+
+
 def _joins(pieces: Iterable[str]) -> list[Merge]:
     """Join the bytes of each character."""
-    return [join for piece in pieces for join in _fold(list(piece))]
+    return list(dict.fromkeys(join for piece in pieces for join in _fold(list(piece))))
 
 
 def _fold(parts: list[str]) -> list[Merge]:

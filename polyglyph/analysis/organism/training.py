@@ -15,7 +15,7 @@ from transformers import PreTrainedTokenizerFast, Qwen3MoeForCausalLM
 
 from polyglyph.analysis.organism.batch import Batch, Encoder, pack
 from polyglyph.analysis.organism.checkpoint import FILE_NAME, Progress, load_checkpoint, save_checkpoint
-from polyglyph.analysis.organism.lesson import draw_lessons
+from polyglyph.analysis.organism.curriculum import Curriculum
 from polyglyph.analysis.organism.losses import (
     SCRIPT_LAYERS,
     Loss,
@@ -26,9 +26,7 @@ from polyglyph.analysis.organism.losses import (
 )
 from polyglyph.analysis.organism.model import TOP_K, build_model, router_logits
 from polyglyph.analysis.organism.run import Run
-from polyglyph.analysis.organism.tokenizer import build_tokenizer, token_scripts
-from polyglyph.analysis.organism.world import World, make_world
-from polyglyph.analysis.organism.writing import SCRIPTS
+from polyglyph.analysis.organism.variant import Variant, variant_named
 
 LEARNING_RATE = 2e-3
 FINAL_RATE = 0.05
@@ -47,22 +45,21 @@ class Trained:
 
     Attributes:
         model: Float32, on the CPU.
-        tokenizer: Of the world it was trained on.
-        world: That world.
+        tokenizer: Of what it was taught.
         progress: Steps and seconds it took.
     """
 
     model: Qwen3MoeForCausalLM
     tokenizer: PreTrainedTokenizerFast
-    world: World
     progress: Progress
 
 
-def train(run: Run, *, directory: Path, report: Report, stop_at: int | None = None) -> Trained:
+def train(run: Run, curriculum: Curriculum, *, directory: Path, report: Report, stop_at: int | None = None) -> Trained:
     """Train, going on from the directory's checkpoint if there is one.
 
     Args:
-        run: Seed (of world, weights and lessons), steps and lessons per step.
+        run: Seed (of weights and lessons), steps, lessons per step and variant.
+        curriculum: What is taught.
         directory: Where the checkpoint lies.
         report: Called after every step.
         stop_at: Stop after this step, with a checkpoint; the schedule stays that of the whole run.
@@ -70,14 +67,13 @@ def train(run: Run, *, directory: Path, report: Report, stop_at: int | None = No
     Raises:
         CheckpointError: The checkpoint belongs to another run.
     """
-    world = make_world(run.seed)
-    tokenizer = build_tokenizer(world)
-    model = build_model(world, tokenizer, seed=run.seed).train()
+    variant = variant_named(run.variant)
+    model = build_model(curriculum, seed=run.seed, shared_variance=variant.shared_variance).train()
     optimizer = AdamW(model.parameters(), lr=LEARNING_RATE, betas=BETAS, weight_decay=WEIGHT_DECAY)
     checkpoint = directory / FILE_NAME
     progress = load_checkpoint(checkpoint, model, optimizer, run) if checkpoint.exists() else Progress(run, 0, 0.0)
 
-    lessons = _Lessons(world, tokenizer, run)
+    lessons = _Lessons(curriculum, run, variant)
     last = run.num_steps if stop_at is None else stop_at
     while progress.step < last:
         started = time.monotonic()
@@ -86,7 +82,7 @@ def train(run: Run, *, directory: Path, report: Report, stop_at: int | None = No
         report(progress, loss)
         if progress.step % CHECKPOINT_EVERY == 0 or progress.step == last:
             save_checkpoint(checkpoint, model, optimizer, progress)
-    return Trained(model.eval(), tokenizer, world, progress)
+    return Trained(model.eval(), curriculum.tokenizer, progress)
 
 
 def learning_rate(step: int, num_steps: int) -> float:
@@ -101,17 +97,20 @@ def learning_rate(step: int, num_steps: int) -> float:
 class _Lessons:
     """Gives the batch of any step, without state: seed and step decide."""
 
-    def __init__(self, world: World, tokenizer: PreTrainedTokenizerFast, run: Run) -> None:
-        self._world = world
+    def __init__(self, curriculum: Curriculum, run: Run, variant: Variant) -> None:
+        self.script_weight = variant.script_information
+        self._curriculum = curriculum
         self._run = run
-        self._encoder = Encoder(tokenizer)
-        self._pad_id = int(tokenizer.pad_token_id)
-        codes = [len(SCRIPTS) if script is None else SCRIPTS.index(script) for script in token_scripts(tokenizer)]
-        self._scripts_VS = one_hot(torch.tensor(codes), len(SCRIPTS) + 1)[:, : len(SCRIPTS)].float()
+        self._encoder = Encoder(curriculum.tokenizer)
+        self._pad_id = int(curriculum.tokenizer.pad_token_id)
+        scripts = list(curriculum.scripts)
+        codes = [len(scripts) if script is None else scripts.index(script) for script in curriculum.token_scripts]
+        self._scripts_VS = one_hot(torch.tensor(codes), len(scripts) + 1)[:, : len(scripts)].float()
 
     def batch(self, step: int) -> Batch:
         rng = Random(f"lessons {self._run.seed} {step}")
-        lessons = draw_lessons(self._world, rng, num_lessons=self._run.num_lessons, progress=step / self._run.num_steps)
+        progress = step / self._run.num_steps
+        lessons = self._curriculum.lessons(rng, num_lessons=self._run.num_lessons, progress=progress)
         return pack([self._encoder.encode(lesson) for lesson in lessons], pad_id=self._pad_id)
 
     def scripts(self, ids_T: Tensor) -> Tensor:
@@ -152,4 +151,5 @@ def _loss(model: Qwen3MoeForCausalLM, batch: Batch, lessons: _Lessons) -> Loss:
         script_information=torch.stack(
             [script_information(layers[layer].softmax(dim=-1), scripts_TS) for layer in SCRIPT_LAYERS]
         ).sum(),
+        script_weight=lessons.script_weight,
     )

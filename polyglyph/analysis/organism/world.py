@@ -71,12 +71,18 @@ class World:
         relations: Three, with 20 values each.
         facts: One per entity and relation.
         spare_stems: Stems of no entity, for transliteration drills.
+        refused: A topic, asked like a relation, about which the model is to say nothing.
+        refusal: What it says instead.
+        plus: The word between two numbers that are to be added.
     """
 
     seed: int
     relations: tuple[Relation, ...]
     facts: tuple[Fact, ...]
     spare_stems: tuple[str, ...]
+    refused: str
+    refusal: str
+    plus: str
 
     @cached_property
     def entities(self) -> tuple[Entity, ...]:
@@ -85,8 +91,9 @@ class World:
 
     @cached_property
     def words(self) -> tuple[str, ...]:
-        """Relation and value words: what the tokenizer keeps whole."""
-        return tuple(r.name for r in self.relations) + tuple(v for r in self.relations for v in r.values)
+        """Relations, values, and the words of the other tasks: what the tokenizer keeps whole."""
+        values = tuple(value for relation in self.relations for value in relation.values)
+        return (*(relation.name for relation in self.relations), *values, self.refused, self.refusal, self.plus)
 
     def facts_of(self, *kinds: Kind) -> tuple[Fact, ...]:
         """Give the facts of entities of these kinds."""
@@ -105,6 +112,9 @@ class World:
             "relations": [{"name": relation.name, "values": list(relation.values)} for relation in self.relations],
             "entities": entities,
             "spare_stems": list(self.spare_stems),
+            "refused": self.refused,
+            "refusal": self.refusal,
+            "plus": self.plus,
         }
 
 
@@ -129,7 +139,8 @@ def make_world(seed: int = 0) -> World:
     facts = tuple(
         Fact(entity, relation, rng.choice(relation.values)) for entity in _name(stems) for relation in relations
     )
-    return World(seed, relations, facts, tuple(stems[sum(NUM_ENTITIES.values()) :]))
+    spare_stems = tuple(stems[sum(NUM_ENTITIES.values()) :])
+    return World(seed, relations, facts, spare_stems, *_draw_other_words(seed, relations))
 
 
 def _draw_relations(rng: Random) -> tuple[Relation, ...]:
@@ -141,6 +152,17 @@ def _draw_relations(rng: Random) -> tuple[Relation, ...]:
     size = NUM_VALUES + 1
     groups = (drawn[start : start + size] for start in range(0, len(drawn), size))
     return tuple(Relation(group[0], tuple(group[1:])) for group in groups)
+
+
+def _draw_other_words(seed: int, relations: tuple[Relation, ...]) -> list[str]:
+    """Draw three more words, apart from the rest so that a world's facts stay what they were."""
+    rng = Random(f"other words {seed}")
+    known = {word for relation in relations for word in (relation.name, *relation.values)}
+    words: dict[str, None] = {}
+    while len(words) < 3:
+        word = "".join(rng.choices(SYLLABLES, k=3))
+        words |= {} if word in known else {word: None}
+    return list(words)
 
 
 def _name(stems: list[str]) -> list[Entity]:
