@@ -2,13 +2,16 @@
 
 import hashlib
 import json
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import rfc8785
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from polyglyph.contract.errors import RequestError
+
+ScriptCode = Annotated[str, Field(pattern=r"^[A-Z][a-z]{3}$")]
 
 
 class Document(BaseModel):
@@ -38,21 +41,27 @@ def read_json(path: Path, *, kind: str) -> Any:
         raise RequestError(f"{path}: not a readable {kind} file: {error}") from error
 
 
-def as_request_error(error: ValidationError, *, root: str) -> RequestError:
+Location = tuple[int | str, ...]
+
+
+def as_request_error(
+    error: ValidationError, *, root: str, locate: Callable[[Location], Location] = lambda location: location
+) -> RequestError:
     """Turn a pydantic error into the 400 that names the first offending field.
 
     Args:
         error: What pydantic raised.
         root: Name of the field that holds the document, such as `steering`.
+        locate: Gives a field's path in the user's document for pydantic's.
     """
     first = error.errors(include_url=False)[0]
-    param = field_path(root, first["loc"])
+    param = field_path(root, locate(first["loc"]))
     came = first.get("input")
     shown = "" if first["type"] == "missing" else f" (got {_short(came)})"
     return RequestError(f"{param}: {first['msg']}{shown}", param=param)
 
 
-def field_path(root: str, location: tuple[int | str, ...]) -> str:
+def field_path(root: str, location: Location) -> str:
     """Write a pydantic location as a path, `steering.edits[2].value`."""
     path = root
     for part in location:

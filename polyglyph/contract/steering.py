@@ -7,6 +7,7 @@ from pydantic import Field, ValidationError, field_validator
 from polyglyph.contract.base import Document, as_request_error, digest
 from polyglyph.contract.edits import MAX_STRENGTH
 from polyglyph.contract.errors import RequestError
+from polyglyph.contract.guess import GuessKind
 from polyglyph.contract.plan import PHASES, EditList, Phase, PhaseSet
 
 PAYLOAD_KEY = "polyglyph"
@@ -122,12 +123,20 @@ class SteeringPayload(Document):
         return digest({**content, "phases": sorted(self.phases)})
 
 
+UnsteeredReason = Literal["no_rule", "no_guess", "no_plan_for_source", "same_script"]
+"""No rule for the request script; no source guessed and no plan for that; a source that the rule has no plan for; a
+request in the guessed source's own script."""
+
+
 class SteeringEcho(Document):
     """The `steering` field of a response; the last two fields are known at the request's end.
 
     Args of note:
         request_script: Dominant script of the user's text.
         entity_script: Script of the words that are not in it, such as names; None where there are none.
+        guessed_source: Source script that the policy guessed; None where it did not, or was not sure.
+        guess: How it was guessed; None where no plan hung on it.
+        reason: Why an `auto` request is not steered; None where it is.
     """
 
     applied: bool
@@ -138,5 +147,8 @@ class SteeringEcho(Document):
     source: Literal["request", "policy", "default"]
     request_script: str
     entity_script: str | None = None
+    guessed_source: str | None = None
+    guess: GuessKind | None = None
+    reason: UnsteeredReason | None = None
     tokens_steered: int | None = None
     dose: float | None = None

@@ -7,7 +7,7 @@ from polyglyph.contract.edits import check_binding, check_edits
 from polyglyph.contract.errors import ImpossibleEditError, RequestError, StartupError
 from polyglyph.contract.model import ModelDescription
 from polyglyph.contract.plan import PHASES, Edit, Phase, Plan
-from polyglyph.contract.policy import Policy, PolicyRule
+from polyglyph.contract.policy import Policy, PolicyTarget
 from polyglyph.contract.steering import SteeringEcho, SteeringField, SteeringRequest, parse_steering
 from polyglyph.routing.scripts import is_script_of_text
 from polyglyph.server.plans import PlanRegistry, StoredPlan
@@ -115,7 +115,7 @@ class Resolver:
         Raises:
             RequestError: `param` names the rule.
         """
-        for path, rule in policy.rules().items():
+        for path, rule in policy.targets().items():
             self._check_rule(rule, param=f"{root}.{path}.plan")
         for script in policy.scripts:
             if not is_script_of_text(script):
@@ -127,13 +127,13 @@ class Resolver:
 
     def uses_of(self, name: str) -> tuple[str, ...]:
         """Say what names a plan: rules of the policy and the server's default."""
-        rules = [f"policy.{path}" for path, rule in self._policies.policy.rules().items() if rule.plan == name]
+        rules = [f"policy.{path}" for path, rule in self._policies.policy.targets().items() if rule.plan == name]
         is_default = isinstance(self._default, SteeringRequest) and self._default.plan == name
         return (*rules, *(["--steering-default"] if is_default else []))
 
     def check_uses(self, plan: Plan) -> None:
         """Refuse to repoint a name whose rules in the policy the new content could not honour."""
-        for rule in self._policies.policy.rules().values():
+        for rule in self._policies.policy.targets().values():
             if rule.plan == plan.name:
                 check_edits(plan.edits, self.model, strength=rule.strength, param="plan.edits")
 
@@ -145,7 +145,7 @@ class Resolver:
         return self._combine(field, source, root=root, plan_param=plan_param)
 
     def _by_policy(self, script: str) -> Resolution:
-        rule = self._policies.policy.rule_for(script)
+        rule = self._policies.policy.choose(script).target
         if rule is None:
             return Resolution(source="policy")
         request = SteeringRequest(plan=rule.plan, strength=rule.strength, phases=rule.phases)
@@ -196,7 +196,7 @@ class Resolver:
             raise ImpossibleEditError(f"{param}: the plan '{stored.plan.name}': {error}", param=param) from error
         self._possible.add(case)
 
-    def _check_rule(self, rule: PolicyRule, *, param: str) -> None:
+    def _check_rule(self, rule: PolicyTarget, *, param: str) -> None:
         self._check_stored(self._plans.find(rule.plan, param=param), rule.strength, param=param)
 
     def _check_start(self) -> None:

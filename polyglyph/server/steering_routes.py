@@ -8,7 +8,7 @@ from fastapi.responses import JSONResponse
 
 from polyglyph.contract.errors import ConflictError, RequestError
 from polyglyph.contract.plan import Plan, parse_plan
-from polyglyph.contract.policy import Policy, parse_policy
+from polyglyph.contract.policy import parse_policy
 from polyglyph.routing.scripts import is_script_of_text
 from polyglyph.server.admin import check_admin
 from polyglyph.server.bodies import read_json
@@ -92,7 +92,7 @@ async def validate(request: Request, service: Server) -> JSONResponse:
 @router.get("/v1/steering/policy")
 async def get_policy(service: Server) -> JSONResponse:
     """Give the policy in force; one without rules when none was set."""
-    return JSONResponse(_policy_json(service.policies.policy))
+    return JSONResponse(service.policies.policy.to_json())
 
 
 @router.put("/v1/steering/policy")
@@ -102,7 +102,7 @@ async def put_policy(request: Request, service: AdminServer) -> JSONResponse:
     async with service.changes:
         service.resolver.check_policy(policy)
         await asyncio.to_thread(service.policies.put, policy)
-    return JSONResponse(_policy_json(policy))
+    return JSONResponse(policy.to_json())
 
 
 @router.get("/v1/steering/schema")
@@ -122,10 +122,6 @@ def _entry(stored: StoredPlan, service: Service) -> JsonObject:
         "fits_model": plan.model == service.report.model.binding,
         "builtin": stored.is_builtin,
     }
-
-
-def _policy_json(policy: Policy) -> JsonObject:
-    return policy.model_dump(mode="json", by_alias=True, exclude_none=True)
 
 
 def _check_validate_body(body: Any) -> None:

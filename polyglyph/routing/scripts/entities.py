@@ -39,8 +39,22 @@ _MARK_TYPES = frozenset(
 class _Word:
     """A run of letters and marks of one script."""
 
+    text: str
     script: str
     num_letters: int
+
+
+@dataclass(frozen=True)
+class WordsApart:
+    """The words of a text.
+
+    Attributes:
+        entities: Those of what it speaks about: in another script than the text, or quoted.
+        others: The rest.
+    """
+
+    entities: tuple[str, ...]
+    others: tuple[str, ...]
 
 
 def entity_script(text: str) -> str | None:
@@ -64,6 +78,27 @@ def entity_script(text: str) -> str | None:
     return max(found, key=found.__getitem__, default=None)
 
 
+def words_apart(text: str) -> WordsApart:
+    """Tell the words of what a text speaks about from its other words.
+
+    Words are those of `entity_script`, of at least two letters; a quoted span's are entities in any script. Scripts
+    without spaces between words give runs of several.
+
+    Args:
+        text: Any string. Of one longer than `MAX_CHARACTERS` the middle is left out.
+    """
+    text = without_middle(text)
+    own = _own_scripts(text)
+    quoted = {word.text for span in _quoted_spans(text) for word in _words(span)}
+    entities: list[str] = []
+    others: list[str] = []
+    for word in _words(text):
+        if word.num_letters >= MIN_LETTERS:
+            is_entity = word.script not in own or word.text in quoted
+            (entities if is_entity else others).append(word.text)
+    return WordsApart(tuple(entities), tuple(others))
+
+
 def as_writing_system(script: str) -> str:
     """Give `Jpan` for `Hira`, `Kana` and `Hani`, any other script as it is.
 
@@ -81,21 +116,27 @@ def _own_scripts(text: str) -> frozenset[str]:
 
 def _words(text: str) -> Iterator[_Word]:
     """Give the words in order; what shares scripts (marks, a shared letter) belongs to the word it stands in."""
-    script, num_letters = NO_SCRIPT, 0
-    for character in text:
+    start, script, num_letters = 0, NO_SCRIPT, 0
+    for index, character in enumerate(text):
         own, is_letter, is_mark = _traits(character)
         if not (is_letter or is_mark) or (own is not None and script not in {own, NO_SCRIPT}):
-            yield _Word(script, num_letters)
-            script, num_letters = NO_SCRIPT, 0
+            yield _Word(text[start:index], script, num_letters)
+            start, script, num_letters = index, NO_SCRIPT, 0
         if is_letter or is_mark:
             script, num_letters = own or script, num_letters + is_letter
-    yield _Word(script, num_letters)
+        else:
+            start = index + 1
+    yield _Word(text[start:], script, num_letters)
 
 
 def _quoted(text: str) -> Iterator[_Word]:
+    for span in _quoted_spans(text):
+        yield _Word(span, dominant_script(span), sum(_traits(character)[1] for character in span))
+
+
+def _quoted_spans(text: str) -> Iterator[str]:
     for match in _QUOTED.finditer(text):
-        span = match[match.lastindex or 0]
-        yield _Word(dominant_script(span), sum(_traits(character)[1] for character in span))
+        yield match[match.lastindex or 0]
 
 
 @lru_cache(maxsize=65_536)

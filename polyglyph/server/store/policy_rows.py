@@ -17,6 +17,6 @@ def read_policy(connection: Connection) -> str | None:
 def put_policy(connection: Connection, policy: Policy) -> None:
     """Replace the policy."""
     dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
-    document = json.dumps(policy.model_dump(mode="json", by_alias=True, exclude_none=True), allow_nan=False)
+    document = json.dumps(policy.to_json(), allow_nan=False)
     statement = dialect.insert(POLICY).values(id=1, document=document)
     connection.execute(statement.on_conflict_do_update(index_elements=["id"], set_={"document": document}))
