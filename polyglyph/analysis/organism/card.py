@@ -16,12 +16,11 @@ from polyglyph.analysis.organism.errors import OutputError
 from polyglyph.analysis.organism.evaluation import Evaluation, evaluate
 from polyglyph.analysis.organism.losses import SCRIPT_LAYERS
 from polyglyph.analysis.organism.model import load_model, num_parameters
-from polyglyph.analysis.organism.score import Score
+from polyglyph.analysis.organism.origin import CARD_NAME, SCHEMA, read_card, read_origin
 from polyglyph.analysis.organism.variant import Variant, variant_named
 from polyglyph.analysis.organism.world import make_world
+from polyglyph.analysis.statistics.wilson import Score
 
-SCHEMA = "polyglyph.organism-card/2"
-CARD_NAME = "card.json"
 README_NAME = "README.md"
 
 _VERSIONED = ("torch", "transformers", "tokenizers", "safetensors")
@@ -72,8 +71,7 @@ def load_decoder(path: Path) -> Decoder:
     if not (path / "model.safetensors").is_file():
         raise OutputError(f"{path} holds no organism (no model.safetensors): train one with `polyglyph organism train`")
     tokenizer = AutoTokenizer.from_pretrained(path, local_files_only=True)
-    variant = read_training(path).variant if (path / CARD_NAME).is_file() else "full"
-    return Decoder(load_model(path), tokenizer, units=variant_named(variant).units)
+    return Decoder(load_model(path), tokenizer, units=variant_named(read_origin(path).variant).units)
 
 
 def read_training(path: Path) -> Training:
@@ -82,13 +80,7 @@ def read_training(path: Path) -> Training:
     Raises:
         OutputError: There is no card, or it is of another schema.
     """
-    file = path / CARD_NAME
-    if not file.is_file():
-        raise OutputError(f"{file} is missing: it tells the seed of the world to evaluate; train again to get one")
-    document = json.loads(file.read_text(encoding="utf-8"))
-    if document.get("schema") != SCHEMA:
-        raise OutputError(f"{file} has schema {document.get('schema')!r}, expected {SCHEMA!r}")
-    return Training(**document["training"])
+    return Training(**read_card(path)["training"])
 
 
 def write_card(path: Path, training: Training) -> dict[str, Any]:

@@ -7,10 +7,10 @@ from typing import get_args
 from polyglyph.analysis.organism.decoding import Decoder, Reply
 from polyglyph.analysis.organism.frequency import script_bits
 from polyglyph.analysis.organism.question import Question, bridge_questions, cross_questions, home_questions
-from polyglyph.analysis.organism.score import Score, score
 from polyglyph.analysis.organism.task import Exercise, Task, exercises
 from polyglyph.analysis.organism.world import World
 from polyglyph.analysis.organism.writing import script_of
+from polyglyph.analysis.statistics.wilson import Score, score
 
 
 @dataclass(frozen=True)

@@ -10,9 +10,10 @@ from polyglyph.analysis.organism.decoding import Decoder
 from polyglyph.analysis.organism.direction import permuted
 from polyglyph.analysis.organism.evaluation import are_right, have_home_traces
 from polyglyph.analysis.organism.question import Question, cross_questions, home_questions
-from polyglyph.analysis.organism.score import Score, paired_difference, score
 from polyglyph.analysis.organism.world import World
 from polyglyph.analysis.organism.writing import Script
+from polyglyph.analysis.statistics.bootstrap import paired_difference
+from polyglyph.analysis.statistics.wilson import Score, score
 
 LAMBDAS = (0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0)
 NUM_RANDOM_DRAWS = 8

@@ -1,0 +1,1 @@
+"""Benchmarks that Polyglyph makes or reads: the organism, real names, ECLeKTic, MultiLoKo."""
