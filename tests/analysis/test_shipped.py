@@ -12,11 +12,11 @@ from polyglyph.analysis.organism.evaluation import are_right, have_home_traces
 from polyglyph.analysis.organism.frequency import script_bits
 from polyglyph.analysis.organism.plans import bind, shift_of
 from polyglyph.analysis.organism.question import bridge_questions, cross_questions, home_questions
-from polyglyph.analysis.organism.score import score
 from polyglyph.analysis.organism.tokenizer import build_tokenizer
 from polyglyph.analysis.organism.trial import halves
 from polyglyph.analysis.organism.world import World, make_world
 from polyglyph.analysis.organism.writing import SCRIPTS, Script
+from polyglyph.analysis.statistics.wilson import score
 from polyglyph.contract.plan import Plan, load_plan
 
 
