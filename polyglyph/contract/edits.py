@@ -16,13 +16,28 @@ def check_binding(plan: Plan, loaded: ModelBinding, *, param: str) -> None:
     Raises:
         PlanMismatchError: Names both models, and both fingerprints where the shapes agree.
     """
-    if plan.model == loaded:
-        return
-    raise PlanMismatchError(
-        f"{param}: plan '{plan.name}' was made for {_describe(plan.model)}, but the loaded model is "
-        f"{_describe(loaded)}; use a plan for the loaded model (GET /v1/steering/plans lists them)",
-        param=param,
-    )
+    advice = "use a plan for the loaded model (GET /v1/steering/plans lists them)"
+    check_model(plan.model, loaded, what=f"plan '{plan.name}'", advice=advice, param=param)
+
+
+def check_model(made_for: ModelBinding, loaded: ModelBinding, *, what: str, advice: str, param: str) -> None:
+    """Refuse what was made for another model.
+
+    Args:
+        made_for: As it says.
+        loaded: What the server runs.
+        what: What was made, for the error's text.
+        advice: What to do, for the error's text.
+        param: Field path that it came from.
+
+    Raises:
+        PlanMismatchError: Names both models, and both fingerprints where the shapes agree.
+    """
+    if made_for != loaded:
+        raise PlanMismatchError(
+            f"{param}: {what} was made for {_describe(made_for)}, but the loaded model is {_describe(loaded)}; {advice}",
+            param=param,
+        )
 
 
 def check_edits(

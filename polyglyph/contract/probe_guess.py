@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import Field, model_validator
 
 from polyglyph.contract.base import Document, ScriptCode
+from polyglyph.contract.model import ModelBinding
 
 if TYPE_CHECKING:
     import numpy as np
@@ -23,7 +24,7 @@ ScriptWeights = Annotated[tuple[LayerWeights, ...], Field(min_length=1, max_leng
 
 
 class Classifier(Document):
-    """A linear classifier of source scripts, a row per script.
+    """A linear classifier of source scripts, a row for each.
 
     Attributes:
         weights: By script, layer and expert.
@@ -54,6 +55,7 @@ class ProbeGuess(Document):
     `threshold`. Means and scales of a training are part of weights and bias.
 
     Attributes:
+        model: The model it was fitted on; its selections mean nothing in another.
         scripts: What can be guessed, in the order of the classifiers' rows; the query's own may be among them.
         layers: MoE layers that are looked at.
         threshold: Probability below which there is no guess.
@@ -62,6 +64,7 @@ class ProbeGuess(Document):
     """
 
     kind: Literal["probe"]
+    model: ModelBinding
     scripts: Annotated[tuple[ScriptCode, ...], Field(min_length=2, max_length=64, strict=False)]
     layers: Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1, max_length=512, strict=False)]
     threshold: float = Field(default=0.0, ge=0.0, le=1.0)
@@ -76,8 +79,13 @@ class ProbeGuess(Document):
         classifiers = self.classifiers()
         if not classifiers:
             raise ValueError("a probe needs 'classifier', 'by_query', or both")
+        if max(self.layers) >= self.model.layers:
+            raise ValueError(
+                f"the model has MoE layers 0 to {self.model.layers - 1}, 'layers' names {max(self.layers)}"
+            )
+        expected = (len(self.scripts), len(self.layers), self.model.experts)
         for path, classifier in classifiers.items():
-            _check_classifier(classifier, path=path, num_scripts=len(self.scripts), num_layers=len(self.layers))
+            _check_classifier(classifier, path=path, expected=expected)
         if sum(classifier.num_weights for classifier in classifiers.values()) > MAX_WEIGHTS:
             raise ValueError(f"a probe has at most {MAX_WEIGHTS:,} weights")
         return self
@@ -95,19 +103,21 @@ class ProbeGuess(Document):
         """Guess the source script.
 
         Args:
-            selected_LE: How often each expert was selected in the prompt, in the layers of `layers`.
+            selected_LE: How often each expert was selected in the prompt, in every MoE layer of the model.
             query_script: Script of the question.
 
         Returns:
             A script; None when the classifier is not sure enough, or there is none.
 
         Raises:
-            ValueError: The counts have another shape than the classifier, or a layer without a selection.
+            ValueError: The counts are of another model, or a layer has no selection.
         """
         classifier = self.classifier_of(query_script)
         if classifier is None:
             return None
-        probabilities = source_probabilities(classifier, selection_shares(selected_LE))
+        if selected_LE.shape != (self.model.layers, self.model.experts):
+            raise ValueError(f"counts of {self.model.layers} layers and {self.model.experts} experts were expected")
+        probabilities = source_probabilities(classifier, selection_shares(selected_LE[list(self.layers)]))
         best = int(probabilities.argmax())
         return self.scripts[best] if probabilities[best] >= self.threshold else None
 
@@ -154,14 +164,14 @@ def source_probabilities(classifier: Classifier, shares_LE: "NDArray[np.float64]
     return probabilities
 
 
-def _check_classifier(classifier: Classifier, *, path: str, num_scripts: int, num_layers: int) -> None:
-    if (len(classifier.weights), len(classifier.bias)) != (num_scripts, num_scripts):
-        raise ValueError(
-            f"'{path}' has {len(classifier.weights)} rows of weights and {len(classifier.bias)} biases for "
-            f"{num_scripts} scripts"
-        )
-    if any(len(script) != num_layers for script in classifier.weights):
-        raise ValueError(f"'{path}' has weights for another number of layers than the {num_layers} of 'layers'")
-    widths = {len(layer) for script in classifier.weights for layer in script}
-    if len(widths) != 1:
-        raise ValueError(f"'{path}' has layers of {min(widths)} and of {max(widths)} experts")
+def _check_classifier(classifier: Classifier, *, path: str, expected: tuple[int, int, int]) -> None:
+    num_scripts, num_layers, num_experts = expected
+    if len(classifier.bias) != num_scripts:
+        raise ValueError(f"'{path}.bias' has {len(classifier.bias)} numbers for {num_scripts} scripts")
+    if len(classifier.weights) != num_scripts:
+        raise ValueError(f"'{path}.weights' has {len(classifier.weights)} rows for {num_scripts} scripts")
+    for index, script in enumerate(classifier.weights):
+        if len(script) != num_layers:
+            raise ValueError(f"'{path}.weights[{index}]' has {len(script)} layers, 'layers' has {num_layers}")
+        if any(len(layer) != num_experts for layer in script):
+            raise ValueError(f"'{path}.weights[{index}]' has layers without {num_experts} experts, which the model has")
