@@ -27,7 +27,7 @@ INIT_STD = 0.08
 QK_NORM = 1.6
 
 
-def build_config(tokenizer: PreTrainedTokenizerFast) -> Qwen3MoeConfig:
+def build_config(tokenizer: PreTrainedTokenizerFast, *, num_experts: int = NUM_EXPERTS) -> Qwen3MoeConfig:
     """Give the architecture. Head width 32 and expert width 64 suit vLLM's CPU and Triton paths."""
     return Qwen3MoeConfig(
         vocab_size=len(tokenizer),
@@ -37,7 +37,7 @@ def build_config(tokenizer: PreTrainedTokenizerFast) -> Qwen3MoeConfig:
         num_attention_heads=4,
         num_key_value_heads=4,
         head_dim=32,
-        num_experts=NUM_EXPERTS,
+        num_experts=num_experts,
         num_experts_per_tok=TOP_K,
         moe_intermediate_size=64,
         norm_topk_prob=True,
@@ -50,16 +50,19 @@ def build_config(tokenizer: PreTrainedTokenizerFast) -> Qwen3MoeConfig:
     )
 
 
-def build_model(curriculum: Curriculum, *, seed: int, shared_variance: float) -> Qwen3MoeForCausalLM:
+def build_model(
+    curriculum: Curriculum, *, seed: int, shared_variance: float, num_experts: int = NUM_EXPERTS
+) -> Qwen3MoeForCausalLM:
     """Make an untrained organism, float32, the same for the same seed.
 
     Args:
         curriculum: Whose tokenizer it reads, and whose aligned tokens begin alike.
         seed: Of the weights.
         shared_variance: Share of an embedding's variance that aligned tokens have in common, 0 to 1.
+        num_experts: Of each layer.
     """
     torch.manual_seed(seed)
-    model = Qwen3MoeForCausalLM(build_config(curriculum.tokenizer))
+    model = Qwen3MoeForCausalLM(build_config(curriculum.tokenizer, num_experts=num_experts))
     # The fastest expert kernel of transformers on a CPU in float32; `batched_mm` is 50 times slower.
     model.set_experts_implementation("grouped_mm")
     for layer in model.model.layers:
@@ -90,7 +93,7 @@ def save_model(model: Qwen3MoeForCausalLM, tokenizer: PreTrainedTokenizerFast, p
     # transformers 5 names its own backend class here; this name is also known to transformers 4.
     _amend(path / "tokenizer_config.json", tokenizer_class="PreTrainedTokenizerFast")
     # transformers 5.19 writes `num_local_experts` and `rope_parameters` only; vLLM and transformers 4 read these.
-    _amend(path / "config.json", num_experts=NUM_EXPERTS, rope_theta=ROPE_THETA)
+    _amend(path / "config.json", num_experts=model.config.num_experts, rope_theta=ROPE_THETA)
     for file in path.iterdir():
         file.chmod(0o644)
 

@@ -68,7 +68,9 @@ def train(run: Run, curriculum: Curriculum, *, directory: Path, report: Report, 
         CheckpointError: The checkpoint belongs to another run.
     """
     variant = variant_named(run.variant)
-    model = build_model(curriculum, seed=run.seed, shared_variance=variant.shared_variance).train()
+    model = build_model(
+        curriculum, seed=run.seed, shared_variance=variant.shared_variance, num_experts=variant.num_experts
+    ).train()
     optimizer = AdamW(model.parameters(), lr=LEARNING_RATE, betas=BETAS, weight_decay=WEIGHT_DECAY)
     checkpoint = directory / FILE_NAME
     progress = load_checkpoint(checkpoint, model, optimizer, run) if checkpoint.exists() else Progress(run, 0, 0.0)

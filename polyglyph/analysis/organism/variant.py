@@ -19,12 +19,14 @@ class Variant:
         script_information: Engineered, part two: weight of the reward for mutual information of script and expert
             on the early and late layers; 0 for none.
         units: What the tokenizer keeps whole: syllables and known words, or single characters.
+        num_experts: Of each layer.
     """
 
     name: str
     shared_variance: float
     script_information: float
     units: Units = "syllables"
+    num_experts: int = 16
 
 
 VARIANTS = {
@@ -35,6 +37,8 @@ VARIANTS = {
         Variant("unrewarded", 0.8, 0.0),
         Variant("natural", 0.0, 0.0),
         Variant("characters", 0.0, 0.0, "characters"),
+        # Of real names: half the experts pay for three times the vocabulary.
+        Variant("names", 0.8, 0.02, num_experts=8),
     )
 }
 
