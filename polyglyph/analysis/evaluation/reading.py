@@ -1,8 +1,6 @@
 """Reads, makes and writes benchmarks: JSON lines, the header first."""
 
 import json
-import os
-import tempfile
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from hashlib import sha256
@@ -15,6 +13,7 @@ from polyglyph.analysis.evaluation.benchmark import Benchmark, Header
 from polyglyph.analysis.evaluation.errors import BenchmarkError
 from polyglyph.analysis.evaluation.halves import draw_halves
 from polyglyph.analysis.evaluation.item import Item
+from polyglyph.analysis.evaluation.whole_file import write_whole
 from polyglyph.contract.base import Document, as_request_error
 
 DocumentT = TypeVar("DocumentT", bound=Document)
@@ -86,18 +85,9 @@ def write_benchmark(benchmark: Benchmark, path: Path) -> None:
     Raises:
         BenchmarkError: The file cannot be written.
     """
+    lines = "".join(line + "\n" for line in _written(benchmark.header, benchmark.items))
     try:
-        descriptor, name = tempfile.mkstemp(dir=path.absolute().parent, prefix=f".{path.name}.")
-        try:
-            with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-                file.writelines(line + "\n" for line in _written(benchmark.header, benchmark.items))
-                file.flush()
-                os.fsync(file.fileno())
-            Path(name).chmod(0o644)
-            Path(name).replace(path)
-        except BaseException:
-            Path(name).unlink(missing_ok=True)
-            raise
+        write_whole(path, lines)
     except OSError as error:
         raise BenchmarkError(f"{path} cannot be written: {error.strerror or error}") from error
 
