@@ -165,7 +165,7 @@ async def evaluate(
         record.check_goes_on(earlier, folder)
     else:
         record.write(folder)
-    jobs = jobs_of(items, made.arms, seed=settings.seed)
+    jobs = jobs_of(items, made.arms, benchmark.header.prompts, seed=settings.seed)
     with AnswerLog(folder / answer_log.FILE_NAME) as log:
         runner = Runner(
             asking,

@@ -5,8 +5,10 @@ from dataclasses import dataclass
 from hashlib import sha256
 from random import Random
 
-from polyglyph.analysis.evaluation.arm import Arm
+from polyglyph.analysis.evaluation.arm import Arm, ArmKind
+from polyglyph.analysis.evaluation.benchmark import Prompts
 from polyglyph.analysis.evaluation.item import Item
+from polyglyph.analysis.evaluation.prompts import messages_of
 
 Key = tuple[str, str, int]
 
@@ -36,8 +38,23 @@ class Job:
         return int.from_bytes(digest[:4], "big") >> 1
 
 
-def jobs_of(items: Sequence[Item], arms: Iterable[Arm], *, seed: int) -> list[Job]:
-    """Give every job of a run, all arms mixed, in the same order for the same seed."""
-    jobs = [Job(item, arm, sample) for arm in arms for item in items for sample in range(arm.num_samples)]
+def jobs_of(items: Sequence[Item], arms: Iterable[Arm], prompts: Prompts, *, seed: int) -> list[Job]:
+    """Give every job of a run, all arms mixed, in the same order for the same seed.
+
+    An item that an arm would ask just as `none` does is not asked again in that arm.
+    """
+    jobs = [
+        Job(item, arm, sample)
+        for arm in arms
+        for item in items
+        if _differs(item, arm, prompts)
+        for sample in range(arm.num_samples)
+    ]
     Random(seed).shuffle(jobs)
     return jobs
+
+
+def _differs(item: Item, arm: Arm, prompts: Prompts) -> bool:
+    if arm.kind is ArmKind.NONE or arm.rule is not None or item.pair in arm.steering:
+        return True
+    return messages_of(item, prompts, arm.prompt) != messages_of(item, prompts)
