@@ -5,6 +5,7 @@ Letters of shapes: L MoE layers, E experts.
 
 from collections.abc import Mapping, Sequence
 from enum import StrEnum
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -122,6 +123,12 @@ def plan_of(
         edits=tuple(edits),
         provenance=provenance,
     )
+
+
+def field_of(plan: Plan) -> dict[str, Any]:
+    """Give the `steering` field that carries a plan's edits inline."""
+    edits = [edit.model_dump(mode="json", exclude_none=True) for edit in plan.edits]
+    return {"phases": list(plan.phases), "edits": edits}
 
 
 def plan_name(pair: Pair) -> str:
