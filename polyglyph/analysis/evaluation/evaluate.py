@@ -5,27 +5,26 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from polyglyph.analysis.evaluation import answer_log
-from polyglyph.analysis.evaluation.answer_log import AnswerLog
+from polyglyph.analysis.evaluation.answer import Answer
 from polyglyph.analysis.evaluation.arm import Arm, ArmKind
 from polyglyph.analysis.evaluation.arms import ALL, ANY_PAIR, Arms, Choice, Materials, make_arms
 from polyglyph.analysis.evaluation.asking import Asking
 from polyglyph.analysis.evaluation.benchmark import Benchmark
-from polyglyph.analysis.evaluation.errors import RunFolderError
 from polyglyph.analysis.evaluation.fields import Steerable
 from polyglyph.analysis.evaluation.frequencies import measure_frequencies
 from polyglyph.analysis.evaluation.guessing import Guessing
 from polyglyph.analysis.evaluation.item import Item
 from polyglyph.analysis.evaluation.job import jobs_of
+from polyglyph.analysis.evaluation.log import ANSWERS, Log
 from polyglyph.analysis.evaluation.plan_set import PlanSet, fetch_plan_set, load_plan_set
 from polyglyph.analysis.evaluation.run_record import (
     ArmRecord,
     BenchmarkRecord,
     Frequencies,
     RunRecord,
+    check_folder,
     hardware,
     now,
-    read_record,
     versions_of,
 )
 from polyglyph.analysis.evaluation.runner import Runner
@@ -57,6 +56,7 @@ class Settings:
         seed: Of the order of requests and of sampling.
         concurrency: Requests in flight at once.
         patience_s: How long to go on trying while nothing answers.
+        rules_sha256: Of the file of rules.
         judge: What names the judge, where one judges.
     """
 
@@ -68,6 +68,7 @@ class Settings:
     seed: int = 0
     concurrency: int = 32
     patience_s: float = DEFAULT_PATIENCE_S
+    rules_sha256: str | None = None
     judge: str | None = None
 
 
@@ -125,9 +126,7 @@ async def evaluate(
         PolyglyphError: The server refuses a request.
     """
     stop = stop or Stop()
-    earlier = read_record(folder)
-    if earlier is not None and not resumes:
-        raise RunFolderError(f"{folder}: holds a run already; go on with it by --resume, or name another folder")
+    earlier = check_folder(folder, resumes=resumes)
     items = chosen_items(benchmark, half=settings.half, limit=settings.limit)
     steerable, plan_set = await _look_at_server(client, items, settings)
     asking = Asking(model=await client.send(first_model()), header=benchmark.header, seed=settings.seed)
@@ -159,6 +158,7 @@ async def evaluate(
         hardware=hardware(),
         created=earlier.created if earlier else now(),
         frequencies=frequencies,
+        rules_sha256=settings.rules_sha256,
         judge=settings.judge,
     )
     if earlier is not None:
@@ -166,7 +166,7 @@ async def evaluate(
     else:
         record.write(folder)
     jobs = jobs_of(items, made.arms, benchmark.header.prompts, seed=settings.seed)
-    with AnswerLog(folder / answer_log.FILE_NAME) as log:
+    with Log(folder / ANSWERS, Answer) as log:
         runner = Runner(
             asking,
             sender,

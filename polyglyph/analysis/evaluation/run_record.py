@@ -87,10 +87,11 @@ class RunRecord(Document):
         hardware: This side's machine.
         created: When the run began.
         frequencies: Selection frequencies that the random controls were matched on, [layers, experts].
+        rules_sha256: Of the file of the rules that guess, where there is one.
         judge: The model that judges, where one does.
     """
 
-    schema_: Literal["polyglyph.evaluation/1"] = Field(default="polyglyph.evaluation/1", alias="schema")
+    schema_: Literal["polyglyph.evaluation-run/1"] = Field(default="polyglyph.evaluation-run/1", alias="schema")
     benchmark: BenchmarkRecord
     half: Half
     limit: int | None = None
@@ -102,6 +103,7 @@ class RunRecord(Document):
     hardware: dict[str, Any]
     created: str
     frequencies: Frequencies | None = None
+    rules_sha256: str | None = None
     judge: str | None = None
 
     def to_json(self) -> dict[str, Any]:
@@ -134,6 +136,18 @@ class RunRecord(Document):
                     f"{folder / FILE_NAME}: the earlier run had {_difference(name, was, is_)}; go on with the same, or "
                     "begin anew in another folder"
                 )
+
+
+def check_folder(folder: Path, *, resumes: bool) -> RunRecord | None:
+    """Look at the folder of a run that is about to begin; gives the record of the run that it goes on with.
+
+    Raises:
+        RunFolderError: It holds something that is no run, or a run that is not to be gone on with.
+    """
+    earlier = read_record(folder)
+    if earlier is not None and not resumes:
+        raise RunFolderError(f"{folder}: holds a run already; go on with it by --resume, or name another folder")
+    return earlier
 
 
 def read_record(folder: Path) -> RunRecord | None:

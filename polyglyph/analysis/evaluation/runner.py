@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from polyglyph.analysis.evaluation.answer import Answer
-from polyglyph.analysis.evaluation.answer_log import AnswerLog
 from polyglyph.analysis.evaluation.arms import ANY_PAIR, POLICY
 from polyglyph.analysis.evaluation.asking import Asking
 from polyglyph.analysis.evaluation.guessing import Guessing
 from polyglyph.analysis.evaluation.job import Job
+from polyglyph.analysis.evaluation.log import Log
 from polyglyph.analysis.evaluation.reply import Reply
 from polyglyph.analysis.evaluation.sender import Sender, StoppedError
 from polyglyph.clients.profile.stop import Stop
@@ -60,7 +60,7 @@ class Runner:
         asking: Asking,
         sender: Sender,
         guessing: Guessing,
-        log: AnswerLog,
+        log: Log[Answer],
         *,
         fingerprints: Fingerprints,
         stop: Stop,

@@ -6,9 +6,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from polyglyph.analysis.evaluation import answer_log
-from polyglyph.analysis.evaluation.answer_log import read_answers
+from polyglyph.analysis.evaluation.answer import Answer
 from polyglyph.analysis.evaluation.item import Item
+from polyglyph.analysis.evaluation.log import ANSWERS, read_log
 from polyglyph.analysis.evaluation.whole_file import write_whole
 from polyglyph.clients.errors import UnwritableFileError
 
@@ -31,7 +31,7 @@ def read_table(folder: Path, items: Iterable[Item]) -> "pl.DataFrame":
     import polars as pl
 
     answers = pl.DataFrame(
-        [asdict(answer) for answer in read_answers(folder / answer_log.FILE_NAME)],
+        [asdict(answer) for answer in read_log(folder / ANSWERS, Answer)],
         schema={
             "item": pl.String,
             "arm": pl.String,

@@ -1,4 +1,4 @@
-"""The log of answers, `answers.jsonl`: a line for each, written when it came, so that a cut-off run goes on."""
+"""Logs of a run: a line for each row, written when it came, so that a run that was cut off goes on."""
 
 import fcntl
 import json
@@ -8,36 +8,54 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Generic, Protocol, Self, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
-from polyglyph.analysis.evaluation.answer import Answer
 from polyglyph.analysis.evaluation.errors import RunFolderError
 from polyglyph.analysis.evaluation.job import Key
 from polyglyph.clients.errors import UnwritableFileError
 
-FILE_NAME = "answers.jsonl"
+ANSWERS, VERDICTS = "answers.jsonl", "verdicts.jsonl"
 SYNC_S = 1.0
 """How often the file is forced to the disk; a process that is killed loses nothing, a machine that loses power this."""
-_ANSWER = TypeAdapter(Answer)
 
 
-class AnswerLog:
-    """The log of one run; no other run can write it meanwhile.
+class Row(Protocol):
+    """A dataclass about one answer."""
+
+    @property
+    def item(self) -> str:
+        """Id of the item."""
+
+    @property
+    def arm(self) -> str:
+        """Name of the arm."""
+
+    @property
+    def sample(self) -> int:
+        """Which of the arm's samples."""
+
+
+RowT = TypeVar("RowT", bound=Row)
+
+
+class Log(Generic[RowT]):
+    """A log that one run writes; no other run can meanwhile.
 
     Args:
         path: The file; made if absent. A line that was left half written is cut off.
+        kind: Of the rows.
 
     Attributes:
-        done: Item, arm and sample of every answer in it.
+        done: Item, arm and sample of every row in it.
 
     Raises:
         RunFolderError: It is damaged, or another run is writing it.
         UnwritableFileError: It cannot be written.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, kind: type[RowT]) -> None:
         self._path = path
         try:
             self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
@@ -47,18 +65,18 @@ class AnswerLog:
         try:
             self._lock()
             os.ftruncate(self._descriptor, _whole_bytes(path))
-            self.done = {key_of(answer) for answer in read_answers(path)}
+            self.done = {key_of(row) for row in read_log(path, kind)}
         except BaseException:
             os.close(self._descriptor)
             raise
 
-    def append(self, answer: Answer) -> None:
-        """Write down one answer; it is in the system's hands when this returns.
+    def append(self, row: RowT) -> None:
+        """Write down one row; it is in the system's hands when this returns.
 
         Raises:
             UnwritableFileError: It cannot be written.
         """
-        data = json.dumps(asdict(answer), ensure_ascii=False).encode() + b"\n"
+        data = json.dumps(asdict(row), ensure_ascii=False).encode() + b"\n"  # type: ignore[call-overload]
         try:
             while data:
                 data = data[os.write(self._descriptor, data) :]
@@ -67,7 +85,7 @@ class AnswerLog:
                 self._synced_at = time.monotonic()
         except OSError as error:
             raise UnwritableFileError(f"{self._path} cannot be written: {error.strerror or error}") from error
-        self.done.add(key_of(answer))
+        self.done.add(key_of(row))
 
     def __enter__(self) -> Self:
         return self
@@ -85,28 +103,29 @@ class AnswerLog:
             raise RunFolderError(f"{self._path}: another run is writing here; name another folder") from error
 
 
-def read_answers(path: Path) -> Iterator[Answer]:
-    """Give the answers of a log, each once.
+def read_log(path: Path, kind: type[RowT]) -> Iterator[RowT]:
+    """Give the rows of a log, each once.
 
     Raises:
         RunFolderError: A line is damaged, or an answer is there twice; the text names the line.
     """
+    adapter = TypeAdapter(kind)
     seen: set[Key] = set()
     with path.open("rb") as file:
         for number, line in enumerate(file, 1):
             try:
-                answer = _ANSWER.validate_json(line)
+                row = adapter.validate_json(line)
             except ValidationError as error:
                 raise RunFolderError(f"{path}, line {number}: damaged; begin anew in another folder") from error
-            if key_of(answer) in seen:
-                raise RunFolderError(f"{path}, line {number}: answers {key_of(answer)} a second time")
-            seen.add(key_of(answer))
-            yield answer
+            if key_of(row) in seen:
+                raise RunFolderError(f"{path}, line {number}: {' / '.join(map(str, key_of(row)))} is there twice")
+            seen.add(key_of(row))
+            yield row
 
 
-def key_of(answer: Answer) -> Key:
-    """Give what tells an answer from all others of its run."""
-    return answer.item, answer.arm, answer.sample
+def key_of(row: Row) -> Key:
+    """Give what tells a row from all others of its log."""
+    return row.item, row.arm, row.sample
 
 
 def _whole_bytes(path: Path) -> int:
