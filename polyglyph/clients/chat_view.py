@@ -2,7 +2,7 @@
 
 import shutil
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from rich.console import Group
@@ -16,7 +16,14 @@ from polyglyph.clients.routing import Routing
 from polyglyph.clients.thinking import ThinkingSplitter, split_thinking
 from polyglyph.clients.token_table import token_table
 from polyglyph.contract.routing import RoutingSummary
-from polyglyph.contract.steering import SteeringEcho
+from polyglyph.contract.steering import SteeringEcho, UnsteeredReason
+
+_REASONS: Mapping[UnsteeredReason, str] = {
+    "no_rule": "the policy has no rule for the request script",
+    "no_guess": "no source script was guessed",
+    "no_plan_for_source": "the policy has no plan for the guessed source script",
+    "same_script": "the question is in its source script",
+}
 
 if TYPE_CHECKING:
     from openai.types.chat import ChatCompletion, ChatCompletionChunk, ChatCompletionMessage
@@ -133,7 +140,8 @@ def say_echo(echo: SteeringEcho | None, *, expects_echo: bool) -> None:
 def describe(echo: SteeringEcho) -> str:
     """Put a steering echo in one line."""
     if not echo.applied:
-        return f"not steered, {_scripts(echo)}"
+        why = f" ({_REASONS[echo.reason]})" if echo.reason else ""
+        return f"not steered{why}, {_scripts(echo)}"
     parts = [f"plan {echo.plan or 'inline edits'}", f"strength {echo.strength:g}", f"phases {', '.join(echo.phases)}"]
     parts += [f"by {echo.source}"] if echo.source != "request" else []
     parts += [f"{echo.tokens_steered} tokens steered"] if echo.tokens_steered is not None else []
@@ -143,7 +151,8 @@ def describe(echo: SteeringEcho) -> str:
 
 def _scripts(echo: SteeringEcho) -> str:
     entities = f", entities in {echo.entity_script}" if echo.entity_script else ""
-    return f"request script {echo.request_script}{entities}"
+    guessed = f", source script {echo.guessed_source or 'not'} guessed by {echo.guess}" if echo.guess else ""
+    return f"request script {echo.request_script}{entities}{guessed}"
 
 
 def _reasoning_of(message: "ChatCompletionMessage | ChoiceDelta") -> str:

@@ -1,4 +1,4 @@
-"""`polyglyph policy`: which plan an `auto` request gets, by request script."""
+"""`polyglyph policy`: which plan an `auto` request gets, by request script and guessed source script."""
 
 from pathlib import Path
 from typing import Annotated
@@ -9,7 +9,9 @@ from rich.table import Table
 from polyglyph.clients.client import Polyglyph
 from polyglyph.clients.connection import with_server
 from polyglyph.clients.output import AsJson, print_data, print_json, say
-from polyglyph.contract.policy import Policy, load_policy
+from polyglyph.contract.entity_guess import EntityGuess
+from polyglyph.contract.guess import Guess
+from polyglyph.contract.policy import Policy, PolicyRule, PolicyTarget, load_policy
 
 app = typer.Typer(no_args_is_help=True, help="Read and change which plan an 'auto' request gets.")
 
@@ -17,12 +19,14 @@ app = typer.Typer(no_args_is_help=True, help="Read and change which plan an 'aut
 @app.command("show")
 @with_server
 def show(server: Polyglyph, *, as_json: AsJson = False) -> None:
-    """Show the policy: request script, plan, strength and phases."""
+    """Show the policy: request script, guessed source script, plan, strength and phases."""
     policy = server.policy.get()
     if as_json:
-        print_json(_to_json(policy))
+        print_json(policy.to_json())
     else:
         print_data(_table(policy))
+        if policy.guess is not None:
+            say(_describe_guess(policy.guess))
 
 
 @app.command("push")
@@ -37,22 +41,36 @@ def push(
     policy = load_policy(file)
     server.policy.put(policy)
     if as_json:
-        print_json(_to_json(policy))
+        print_json(policy.to_json())
     else:
-        say(f"the policy now has {len(policy.rules())} rules")
-
-
-def _to_json(policy: Policy) -> object:
-    return policy.model_dump(mode="json", by_alias=True, exclude_none=True)
+        say(f"the policy now has {len(policy.rules())} rules with {len(policy.targets())} plans")
 
 
 def _table(policy: Policy) -> Table:
-    table = Table("request script", "plan", "strength", "phases")
+    table = Table("request script", "guessed source", "plan", "strength", "phases")
     for script, rule in sorted(policy.scripts.items()):
-        table.add_row(script, rule.plan, f"{rule.strength:g}", " ".join(rule.phases or ("the plan's",)))
-    if policy.otherwise is None:
-        table.add_row("any other", "none", "", "")
-    else:
-        rule = policy.otherwise
-        table.add_row("any other", rule.plan, f"{rule.strength:g}", " ".join(rule.phases or ("the plan's",)))
+        _add_rows(table, script, rule)
+    _add_rows(table, "any other", policy.otherwise or PolicyRule())
     return table
+
+
+def _add_rows(table: Table, script: str, rule: PolicyRule) -> None:
+    for source, target in sorted((rule.sources or {}).items()):
+        table.add_row(script, source, *_cells(target))
+    table.add_row(script, "none" if rule.sources else "", *_cells(rule.fall_back))
+
+
+def _cells(target: PolicyTarget | None) -> tuple[str, str, str]:
+    if target is None:
+        return "none", "", ""
+    return target.plan, f"{target.strength:g}", " ".join(target.phases or ("the plan's",))
+
+
+def _describe_guess(guess: Guess) -> str:
+    if isinstance(guess, EntityGuess):
+        own = ", then by the entities' own script" if guess.by_entity_script else ""
+        return f"the source script is guessed by {len(guess.words)} words and {len(guess.suffixes)} suffixes{own}"
+    return (
+        f"the source script ({', '.join(guess.scripts)}) is guessed by a probe of {len(guess.layers)} layers, from a "
+        f"probability of {guess.threshold:g}"
+    )

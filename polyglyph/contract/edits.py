@@ -35,7 +35,8 @@ def check_model(made_for: ModelBinding, loaded: ModelBinding, *, what: str, advi
     """
     if made_for != loaded:
         raise PlanMismatchError(
-            f"{param}: {what} was made for {_describe(made_for)}, but the loaded model is {_describe(loaded)}; {advice}",
+            f"{param}: {what} was made for {_describe(made_for)}, but the loaded model is {_describe(loaded)}; "
+            f"{advice}",
             param=param,
         )
 

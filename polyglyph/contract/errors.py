@@ -13,6 +13,7 @@ PolyglyphError
 │   └── BusyError                503, as many of these as the server does at once are under way
 ├── SteeringLostError            500, the engine did not take up what was asked: never served in silence
 ├── TraceLostError               503, the workers had to drop the trace that was asked for
+├── GuessFailedError             503, the source script could not be guessed as the policy says
 ├── StorageError                 500, the server's store does not work
 │   └── StorageUnavailableError  503, the store cannot be reached or written now
 └── StartupError                 the server does not start
@@ -125,6 +126,14 @@ class TraceLostError(SteeringLostError):
 
     status = 503
     code = "trace_lost"
+
+
+class GuessFailedError(RequestError):
+    """The engine did not serve the probe that the policy guesses the source script by."""
+
+    status = 503
+    type = "server_error"
+    code = "guess_failed"
 
 
 class StorageError(RequestError):

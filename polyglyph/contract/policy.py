@@ -9,9 +9,9 @@ from pydantic import Field, ValidationError
 from polyglyph.contract.base import Document, Location, ScriptCode, as_request_error, read_json
 from polyglyph.contract.errors import RequestError
 from polyglyph.contract.guess import Guess
-from polyglyph.contract.plan import PLAN_NAME_PATTERN, PhaseSet
+from polyglyph.contract.plan import PLAN_NAME_PATTERN
 from polyglyph.contract.probe_guess import ProbeGuess
-from polyglyph.contract.steering import Strength, UnsteeredReason
+from polyglyph.contract.steering import DistinctPhases, Strength, UnsteeredReason
 
 __all__ = [
     "Policy",
@@ -29,7 +29,7 @@ class PolicyTarget(Document):
 
     plan: str = Field(pattern=PLAN_NAME_PATTERN)
     strength: Strength = 1.0
-    phases: PhaseSet | None = None
+    phases: DistinctPhases | None = None
 
 
 class PolicyRule(Document):
@@ -44,7 +44,7 @@ class PolicyRule(Document):
 
     plan: str | None = Field(default=None, pattern=PLAN_NAME_PATTERN)
     strength: Strength = 1.0
-    phases: PhaseSet | None = None
+    phases: DistinctPhases | None = None
     sources: dict[ScriptCode, PolicyTarget] | None = Field(default=None, min_length=1, max_length=200)
 
     @property

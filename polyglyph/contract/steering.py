@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, ValidationError, field_validator
+from pydantic import AfterValidator, Field, ValidationError
 
 from polyglyph.contract.base import Document, as_request_error, digest
 from polyglyph.contract.edits import MAX_STRENGTH
@@ -18,20 +18,22 @@ ORIGIN_KEY = "polyglyph_origin"
 Strength = Annotated[float, Field(ge=-MAX_STRENGTH, le=MAX_STRENGTH)]
 
 
+def _refuse_twice(phases: tuple[Phase, ...]) -> tuple[Phase, ...]:
+    if len(set(phases)) != len(phases):
+        raise ValueError("a phase is named twice")
+    return phases
+
+
+DistinctPhases = Annotated[PhaseSet, AfterValidator(_refuse_twice)]
+
+
 class SteeringRequest(Document):
     """The object form of a request's `steering` field."""
 
     plan: str | None = None
     strength: Strength = 1.0
-    phases: PhaseSet | None = None
+    phases: DistinctPhases | None = None
     edits: EditList = ()
-
-    @field_validator("phases")
-    @classmethod
-    def _check_phases(cls, phases: tuple[Phase, ...] | None) -> tuple[Phase, ...] | None:
-        if phases is not None and len(set(phases)) != len(phases):
-            raise ValueError("a phase is named twice")
-        return phases
 
 
 SteeringField = SteeringRequest | Literal["off", "auto"]

@@ -1,6 +1,6 @@
 """The four routes that generate: where the user's text is, and where the response's first and last words are."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,6 +26,7 @@ class Dialect:
         inner: Key of the response object inside a stream's event; the fields are added there too.
         has_choices: Whether a response is a list of choices, which vLLM's own trace belongs to.
         encode_error: Writes a fault as a stream's event.
+        probe_fields: What makes a request body ask for one token and leave nothing behind.
     """
 
     path: str
@@ -36,6 +37,7 @@ class Dialect:
     inner: str | None
     has_choices: bool
     encode_error: Callable[[RequestError], bytes]
+    probe_fields: Mapping[str, Any]
 
     def add_fields(self, event: JsonObject, fields: JsonObject) -> JsonObject:
         """Give a stream's event with the response fields added."""
@@ -102,6 +104,7 @@ CHAT = Dialect(
     inner=None,
     has_choices=True,
     encode_error=_encode_plain,
+    probe_fields={"max_completion_tokens": 1},
 )
 COMPLETIONS = Dialect(
     path="/v1/completions",
@@ -112,6 +115,7 @@ COMPLETIONS = Dialect(
     inner=None,
     has_choices=True,
     encode_error=_encode_plain,
+    probe_fields={"max_tokens": 1},
 )
 RESPONSES = Dialect(
     path="/v1/responses",
@@ -122,6 +126,7 @@ RESPONSES = Dialect(
     inner="response",
     has_choices=False,
     encode_error=_encode_for_responses,
+    probe_fields={"max_output_tokens": 1, "store": False},
 )
 MESSAGES = Dialect(
     path="/v1/messages",
@@ -132,6 +137,7 @@ MESSAGES = Dialect(
     inner="message",
     has_choices=False,
     encode_error=_encode_for_messages,
+    probe_fields={"max_tokens": 1},
 )
 
 DIALECTS = {dialect.path: dialect for dialect in (CHAT, COMPLETIONS, RESPONSES, MESSAGES)}

@@ -12,7 +12,9 @@ from polyglyph.routing.ticket import CURRENT_TICKET, Ticket
 from polyglyph.server.accounts import Account
 from polyglyph.server.bodies import ClientGoneError, read_body, replay, with_content_length
 from polyglyph.server.dialects import DIALECTS, UNSTEERED_PATHS, Dialect
-from polyglyph.server.questions import read_question, refuse_fields, without_fields
+from polyglyph.server.metrics.counts import Metrics
+from polyglyph.server.probing import Probe, RefusedByVllmError
+from polyglyph.server.questions import Question, read_question, refuse_fields, without_fields
 from polyglyph.server.refusals import refusal
 from polyglyph.server.responses import AnnotatingSend
 from polyglyph.server.service import Service
@@ -47,6 +49,8 @@ class SteeringMiddleware:
         except RequestError as error:
             self._find_service(scope).recorders.metrics.count_refusal(code=error.code)
             serve = refusal(error, path=path)
+        except RefusedByVllmError as refused:
+            serve = refused.answer
         except ClientGoneError:
             return
         await serve(scope, receive, send)
@@ -60,27 +64,17 @@ class SteeringMiddleware:
         body = await read_body(scope, receive, limit=service.settings.max_body_bytes)
         document = None if is_ours else parse_object(body)
         if document is not None and path in DIALECTS:
-            return self._steer(DIALECTS[path], document, body, service=service)
+            question = await _ask(document, DIALECTS[path], self._app, service=service, scope=scope, receive=receive)
+            return self._steer(question, DIALECTS[path], document, body, service=service)
         if document is not None:
             refuse_fields(document, path=path)
         return self._forward(body)
 
-    def _steer(self, dialect: Dialect, document: dict[str, Any], body: bytes, *, service: Service) -> ASGIApp:
+    def _steer(
+        self, question: Question, dialect: Dialect, document: dict[str, Any], body: bytes, *, service: Service
+    ) -> ASGIApp:
         recorders = service.recorders
-        question = read_question(
-            document,
-            dialect=dialect,
-            resolver=service.resolver,
-            has_stats=service.settings.stats,
-            can_log_scores=recorders.report.can_log_scores,
-        )
-        resolution = question.resolution
-        recorders.metrics.count_request(
-            request_script=question.script,
-            plan=resolution.plan,
-            source=resolution.source,
-            has_inline_edits=resolution.is_steered,
-        )
+        _count(question, recorders.metrics)
         ticket = Ticket(question.payload())
         serve = self._forward(without_fields(document) if question.named_fields else body)
         if question.is_answered:
@@ -95,6 +89,36 @@ class SteeringMiddleware:
             await self._app(with_content_length(scope, len(body)), replay(body, receive), send)
 
         return forward
+
+
+async def _ask(
+    document: dict[str, Any], dialect: Dialect, app: ASGIApp, *, service: Service, scope: Scope, receive: Receive
+) -> Question:
+    """Read what a request asks; where that hangs on its routing, ask the engine first."""
+    recorders, resolver = service.recorders, service.resolver
+    question = read_question(
+        document,
+        dialect=dialect,
+        resolver=resolver,
+        has_stats=service.settings.stats,
+        can_log_scores=recorders.report.can_log_scores,
+    )
+    if question.resolution.pending is None:
+        return question
+    probe = Probe(app=app, dialect=dialect, recorders=recorders, resolver=resolver)
+    return await probe.settle(question, document, scope=scope, receive=receive)
+
+
+def _count(question: Question, metrics: Metrics) -> None:
+    resolution = question.resolution
+    metrics.count_request(
+        request_script=question.script,
+        plan=resolution.plan,
+        source=resolution.source,
+        has_inline_edits=resolution.is_steered,
+    )
+    if resolution.guess is not None:
+        metrics.count_guess(guess=resolution.guess, outcome="guessed" if resolution.guessed_source else "unsure")
 
 
 def annotated(app: ASGIApp, *, dialect: Dialect, account: Account) -> ASGIApp:

@@ -46,6 +46,16 @@ class Question:
         """Whether the request's own sums are to be returned."""
         return self.routing is not None and "summary" in self.routing.return_
 
+    def probe_payload(self) -> SteeringPayload:
+        """Give what travels with the probe that guesses the source script: unsteered, every token of the prompt."""
+        return SteeringPayload(
+            key=uuid4().hex,
+            script=self.script,
+            tag=self.routing.tag if self.routing else "",
+            wants_summary=True,
+            recomputes_prefix=True,
+        )
+
     def payload(self) -> SteeringPayload:
         """Give what travels to the workers; a request that is not steered carries no edits."""
         payload = SteeringPayload(
@@ -95,9 +105,9 @@ def read_question(
     if routing is not None:
         _refuse_scores(routing, resolver=resolver, can_log_scores=can_log_scores)
     if "steering" in body:
-        resolution = resolver.resolve(body["steering"], script=script)
+        resolution = resolver.resolve(body["steering"], script=script, text=text)
     else:
-        resolution = resolver.resolve_default(script=script)
+        resolution = resolver.resolve_default(script=script, text=text)
     question = Question(
         resolution=resolution,
         routing=routing,
@@ -106,7 +116,8 @@ def read_question(
         prompt_start=_prompt_start(body),
     )
     _refuse_modes(body, question, dialect)
-    return replace(question, entity_script=entity_script(text)) if question.is_answered else question
+    may_be_answered = question.is_answered or resolution.pending is not None
+    return replace(question, entity_script=entity_script(text)) if may_be_answered else question
 
 
 def refuse_fields(body: JsonObject, *, path: str) -> None:
@@ -181,7 +192,7 @@ def _prompt_start(body: JsonObject) -> int:
 
 
 def _refuse_modes(body: JsonObject, question: Question, dialect: Dialect) -> None:
-    if not question.payload().wants_receipt:
+    if question.resolution.pending is None and not question.payload().wants_receipt:
         return
     if body.get("use_beam_search"):
         raise RequestError(

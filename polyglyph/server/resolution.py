@@ -1,15 +1,18 @@
 """From a `steering` field to the edits in force: default, policy, plan and inline edits together."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from polyglyph.contract.edits import check_binding, check_edits
+from polyglyph.contract.edits import check_binding, check_edits, check_model
 from polyglyph.contract.errors import ImpossibleEditError, RequestError, StartupError
+from polyglyph.contract.guess import GuessKind
 from polyglyph.contract.model import ModelDescription
 from polyglyph.contract.plan import PHASES, Edit, Phase, Plan
 from polyglyph.contract.policy import Policy, PolicyTarget
-from polyglyph.contract.steering import SteeringEcho, SteeringField, SteeringRequest, parse_steering
+from polyglyph.contract.probe_guess import ProbeGuess
+from polyglyph.contract.steering import SteeringEcho, SteeringRequest, UnsteeredReason, parse_steering
 from polyglyph.routing.scripts import is_script_of_text
+from polyglyph.server.guessing import PendingGuess, guess_by_words
 from polyglyph.server.plans import PlanRegistry, StoredPlan
 from polyglyph.server.policies import PolicyStore
 
@@ -23,6 +26,12 @@ class Resolution:
     """What one request's steering comes to.
 
     `plan` and `fingerprint` are None where there is no plan and no edit.
+
+    Attributes of note:
+        guess: How the policy guessed the source script; None where no plan hung on it.
+        guessed_source: What it guessed; None where it was not sure.
+        reason: Why an `auto` request is not steered.
+        pending: What has to be asked of the engine before anything else here is known.
     """
 
     source: Source
@@ -31,6 +40,10 @@ class Resolution:
     strength: float = 0.0
     phases: tuple[Phase, ...] = PHASES
     edits: tuple[Edit, ...] = ()
+    guess: GuessKind | None = None
+    guessed_source: str | None = None
+    reason: UnsteeredReason | None = None
+    pending: PendingGuess | None = None
 
     @property
     def is_steered(self) -> bool:
@@ -48,6 +61,9 @@ class Resolution:
             source=self.source,
             request_script=script,
             entity_script=entity_script,
+            guessed_source=self.guessed_source,
+            guess=self.guess,
+            reason=self.reason,
         )
 
 
@@ -82,23 +98,50 @@ class Resolver:
         self._possible: set[tuple[str, bool]] = set()
         self._check_start()
 
-    def resolve(self, value: Any, *, script: str, root: str = "steering") -> Resolution:
+    def resolve(self, value: Any, *, script: str, text: str = "", root: str = "steering") -> Resolution:
         """Resolve the value of a request's `steering` field.
 
         Args:
             value: The JSON value as it came.
             script: The request script, for `auto`.
+            text: The user's text, for a policy that guesses by its words.
             root: Name of the field, for error texts.
 
         Raises:
             RequestError: `param` names the field path.
         """
-        plan_param = root if isinstance(value, str) else f"{root}.plan"
-        return self._resolve(parse_steering(value, root=root), script, "request", root=root, plan_param=plan_param)
+        field = parse_steering(value, root=root)
+        if field == "auto":
+            return self._by_policy(script, text)
+        return self._resolve(field, "request", root=root, plan_param=root if isinstance(value, str) else f"{root}.plan")
 
-    def resolve_default(self, *, script: str) -> Resolution:
+    def resolve_default(self, *, script: str, text: str = "") -> Resolution:
         """Resolve what a request without a `steering` field gets."""
-        return self._resolve(self._default, script, "default", root="steering", plan_param="steering")
+        if self._default == "auto":
+            return self._by_policy(script, text)
+        return self._resolve(self._default, "default", root="steering", plan_param="steering")
+
+    def settle(self, pending: PendingGuess, source: str | None) -> Resolution:
+        """Resolve a request whose probe has been read.
+
+        Args:
+            pending: What was asked.
+            source: The guessed source script; None where the probe was not sure.
+
+        Raises:
+            RequestError: The plan is gone or has become impossible.
+        """
+        return self._settle(pending.policy, pending.script, guess=pending.probe.kind, source=source)
+
+    def suppose(self, *, script: str, source: str) -> Resolution:
+        """Resolve an `auto` request as if its source script had been guessed; for dry runs.
+
+        Raises:
+            RequestError: The plan is gone or has become impossible.
+        """
+        policy = self._policies.policy
+        guess = policy.guess_for(script)
+        return self._settle(policy, script, guess=guess.kind if guess else None, source=source if guess else None)
 
     def check_plan(self, plan: Plan, *, strength: float = 1.0, root: str = "plan") -> None:
         """Refuse a plan that the loaded model cannot be steered by.
@@ -110,11 +153,15 @@ class Resolver:
         check_edits(plan.edits, self.model, strength=strength, param=f"{root}.edits")
 
     def check_policy(self, policy: Policy, *, root: str = "policy") -> None:
-        """Refuse a policy that names a plan or a script in vain.
+        """Refuse a policy that names a plan or a script in vain, or probes another model.
 
         Raises:
             RequestError: `param` names the rule.
         """
+        if isinstance(policy.guess, ProbeGuess):
+            advice = "fit one on the loaded model"
+            param = f"{root}.guess.model"
+            check_model(policy.guess.model, self.model.binding, what="the probe", advice=advice, param=param)
         for path, rule in policy.targets().items():
             self._check_rule(rule, param=f"{root}.{path}.plan")
         for script in policy.scripts:
@@ -137,19 +184,30 @@ class Resolver:
             if rule.plan == plan.name:
                 check_edits(plan.edits, self.model, strength=rule.strength, param="plan.edits")
 
-    def _resolve(self, field: SteeringField, script: str, source: Source, *, root: str, plan_param: str) -> Resolution:
+    def _resolve(
+        self, field: SteeringRequest | Literal["off"], source: Source, *, root: str, plan_param: str
+    ) -> Resolution:
         if field == "off":
             return Resolution(source=source)
-        if field == "auto":
-            return self._by_policy(script)
         return self._combine(field, source, root=root, plan_param=plan_param)
 
-    def _by_policy(self, script: str) -> Resolution:
-        rule = self._policies.policy.choose(script).target
-        if rule is None:
-            return Resolution(source="policy")
-        request = SteeringRequest(plan=rule.plan, strength=rule.strength, phases=rule.phases)
-        return self._combine(request, "policy", root="policy", plan_param="policy")
+    def _by_policy(self, script: str, text: str) -> Resolution:
+        policy = self._policies.policy
+        guess = policy.guess_for(script)
+        if guess is None:
+            return self._settle(policy, script, guess=None, source=None)
+        if isinstance(guess, ProbeGuess):
+            return Resolution(source="policy", pending=PendingGuess(policy=policy, probe=guess, script=script))
+        return self._settle(policy, script, guess=guess.kind, source=guess_by_words(guess, text))
+
+    def _settle(self, policy: Policy, script: str, *, guess: GuessKind | None, source: str | None) -> Resolution:
+        choice = policy.choose(script, source=source)
+        if choice.target is None:
+            return Resolution(source="policy", guess=guess, guessed_source=source, reason=choice.reason)
+        target = choice.target
+        request = SteeringRequest(plan=target.plan, strength=target.strength, phases=target.phases)
+        resolution = self._combine(request, "policy", root="policy", plan_param="policy")
+        return replace(resolution, guess=guess, guessed_source=source)
 
     def _combine(self, request: SteeringRequest, source: Source, *, root: str, plan_param: str) -> Resolution:
         if request.edits and not self._allows_inline_edits:

@@ -19,6 +19,7 @@ from polyglyph.server.service import Service
 
 router = APIRouter(tags=["Polyglyph steering"])
 JsonObject = dict[str, Any]
+CODE_LENGTH = 4
 
 
 def service_of(request: Request) -> Service:
@@ -127,17 +128,26 @@ def _entry(stored: StoredPlan, service: Service) -> JsonObject:
 def _check_validate_body(body: Any) -> None:
     if not isinstance(body, dict) or ("plan" in body) == ("steering" in body):
         raise RequestError(
-            'body: expected {"plan": PLAN} or {"steering": FIELD, "request_script": "Zyyy"}', param="body"
+            'body: expected {"plan": PLAN} or {"steering": FIELD, "request_script": "Zyyy", "source_script": null}',
+            param="body",
         )
-    allowed = {"plan"} if "plan" in body else {"steering", "request_script"}
+    allowed = {"plan"} if "plan" in body else {"steering", "request_script", "source_script"}
     for field in body:
         if field not in allowed:
             raise RequestError(f"{field}: there is no such field here; there are {', '.join(allowed)}", param=field)
-    script = body.get("request_script", "Zyyy")
-    if not isinstance(script, str) or not is_script_of_text(script):
-        raise RequestError(
-            f"request_script: expected a script's code like 'Cyrl', got {script!r:.60}", param="request_script"
-        )
+    _check_script(body.get("request_script", "Zyyy"), field="request_script")
+    if "source_script" in body:
+        _check_script(body["source_script"], field="source_script")
+        if body["steering"] != "auto":
+            raise RequestError(
+                'source_script: only a policy guesses it; it goes with "steering": "auto"', param="source_script"
+            )
+
+
+def _check_script(script: Any, *, field: str) -> None:
+    # ICU knows scripts by their long names too.
+    if not isinstance(script, str) or len(script) != CODE_LENGTH or not is_script_of_text(script):
+        raise RequestError(f"{field}: expected a script's code like 'Cyrl', got {script!r:.60}", param=field)
 
 
 def _dry_run(body: JsonObject, service: Service) -> JsonObject:
@@ -146,7 +156,11 @@ def _dry_run(body: JsonObject, service: Service) -> JsonObject:
         service.resolver.check_plan(plan)
         return _resolved(_resolution_of(plan))
     script = body.get("request_script", "Zyyy")
-    return _resolved(service.resolver.resolve(body["steering"], script=script))
+    if "source_script" in body:
+        return _resolved(service.resolver.suppose(script=script, source=body["source_script"]))
+    resolution = service.resolver.resolve(body["steering"], script=script)
+    # Nothing is probed here: this is what a request gets whose probe is not sure.
+    return _resolved(service.resolver.settle(resolution.pending, None) if resolution.pending else resolution)
 
 
 def _resolution_of(plan: Plan) -> Resolution:
@@ -168,5 +182,8 @@ def _resolved(resolution: Resolution) -> JsonObject:
         "strength": resolution.strength,
         "phases": list(resolution.phases),
         "source": resolution.source,
+        "guess": resolution.guess,
+        "guessed_source": resolution.guessed_source,
+        "reason": resolution.reason,
         "edits": [edit.model_dump(mode="json", exclude_none=True) for edit in resolution.edits],
     }

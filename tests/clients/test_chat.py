@@ -106,6 +106,17 @@ def test_the_echo_names_the_script_of_the_questions_entities_where_they_have_ano
     assert describe(named) == "not steered, request script Cyrl, entities in Latn"
 
 
+def test_the_echo_says_what_the_policy_guessed_and_why_nothing_was_steered():
+    echo = SteeringEcho.model_validate(
+        {"applied": False, "plan": None, "fingerprint": None, "strength": 0.0, "source": "policy"}
+        | {"phases": ("prompt",), "request_script": "Cyrl", "guess": "probe", "reason": "no_guess"}
+    )
+    unsure = "not steered (no source script was guessed), request script Cyrl, source script not guessed by probe"
+    assert describe(echo) == unsure
+    sure = echo.model_copy(update={"applied": True, "guessed_source": "Latn", "reason": None})
+    assert describe(sure).endswith("source script Latn guessed by probe")
+
+
 def test_comparing_shows_both_answers_with_dose_and_tokens_by_phase(terminal, server):
     shown = terminal.run("chat", "hi", "--plan", "to-latin", "--compare").stdout
     assert shown.count("Paris") == 2

@@ -102,6 +102,18 @@ def test_a_policy_survives_push_and_show(terminal, tmp_path):
     assert document["scripts"]["Cyrl"] == {"plan": "to-latin", "strength": 2.0}
 
 
+def test_a_policy_that_guesses_shows_every_source_and_how_it_is_guessed(terminal, tmp_path):
+    path = tmp_path / "policy.json"
+    rule = {"plan": "home", "sources": {"Latn": {"plan": "to-latin", "phases": ["answer"]}}}
+    guess = {"kind": "entities", "suffixes": {"ton": "Latn"}, "by_entity_script": True}
+    path.write_text(json.dumps({"scripts": {"Cyrl": rule}, "guess": guess}))
+    assert "2 plans" in terminal.run("policy", "push", str(path)).stderr
+    shown = terminal.run("policy", "show")
+    rows = [line.split() for line in shown.stdout.splitlines() if "Cyrl" in line]
+    assert [{"Latn", "to-latin", "answer"} <= set(rows[0]), {"none", "home"} <= set(rows[1])] == [True, True]
+    assert "0 words and 1 suffixes, then by the entities' own script" in words_of(shown.stderr)
+
+
 def test_nothing_at_the_url_exits_with_3():
     outcome = Terminal("http://127.0.0.1:9").run("plans", "list")
     assert outcome.exit_code == ExitCode.UNREACHABLE

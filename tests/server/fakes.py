@@ -84,7 +84,10 @@ def write_json(path: Path, document: Any) -> None:
 
 
 class FakeWorkers:
-    """Keeps receipts like the real ones do; `loses_receipts` makes it forget them, `loses_hooks` unhooks a layer."""
+    """Keeps receipts like the real ones do; `loses_receipts` makes it forget them, `loses_hooks` unhooks a layer.
+
+    `selected` are the sums that requests with a summary get, instead of the usual ones.
+    """
 
     def __init__(self) -> None:
         self.loses_hooks = False
@@ -92,6 +95,7 @@ class FakeWorkers:
         self.loses_receipts = False
         self.drops_traces = False
         self.undrained = GROUPS
+        self.selected: np.ndarray[Any, Any] | None = None
 
     async def report(self) -> EngineReport:
         return REPORT
@@ -108,6 +112,7 @@ class FakeWorkers:
         counts = {"num_tokens": None, "selected": None, "weight_sum": None}
         if payload.wants_summary:
             selected = np.arange(3 * LAYERS * EXPERTS, dtype=np.int32).reshape(3, LAYERS, EXPERTS)
+            selected = selected if self.selected is None else self.selected
             counts = {
                 "num_tokens": np.array([5, 0, 3], np.int64),
                 "selected": selected,

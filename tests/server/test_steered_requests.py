@@ -90,6 +90,9 @@ async def test_a_plan_reaches_the_workers_and_the_response_says_so(
         "source": "request",
         "request_script": "Cyrl",
         "entity_script": None,
+        "guessed_source": None,
+        "guess": None,
+        "reason": None,
         "tokens_steered": 8,
         "dose": 0.25,
     }
@@ -240,6 +243,7 @@ async def test_auto_follows_the_policy_by_request_script(client: httpx.AsyncClie
     english = await ask(client, steering="auto", prompt="Hello")
     assert (english["steering"]["applied"], english["steering"]["source"]) == (False, "policy")
     assert english["steering"]["request_script"] == "Latn"
+    assert (english["steering"]["reason"], russian["reason"]) == ("no_rule", None)
 
 
 async def test_a_default_of_auto_leaves_unmatched_responses_untouched(

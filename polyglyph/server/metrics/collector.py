@@ -82,6 +82,7 @@ class RoutingCollector(Collector):
         yield _filled(families.REQUESTS, reading.requests.items())
         yield _filled(families.REFUSALS, (((code,), count) for code, count in sorted(reading.refusals.items())))
         yield _single(families.LOST, reading.lost_requests)
+        yield _filled(families.GUESSES, reading.guesses.items())
         doses = families.DOSE.empty()
         bounds = [*(str(bound) for bound in DOSE_BOUNDS), "+Inf"]
         for plan, dose in reading.doses.items():

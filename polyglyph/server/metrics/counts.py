@@ -5,15 +5,19 @@ from collections import Counter
 from dataclasses import dataclass
 from itertools import accumulate
 from threading import Lock
-from typing import Final
+from typing import Final, Literal, get_args
 
 from polyglyph.contract.errors import RequestError
+from polyglyph.contract.guess import GuessKind
 from polyglyph.server.metrics.labels import INLINE, NO_PLAN, OTHER, LabelLimit, plan_label
 
 MAX_PLANS: Final = 50
 MAX_SCRIPTS: Final = 40
 MAX_REQUEST_SERIES: Final = 500
 """Combinations of request script, plan and source that get a series of their own; later ones share `other`."""
+
+Outcome = Literal["guessed", "unsure", "failed"]
+OUTCOMES: Final[tuple[Outcome, ...]] = ("guessed", "unsure", "failed")
 
 DOSE_BOUNDS: Final = (0.0, 0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1.0)
 
@@ -38,6 +42,7 @@ class CountsReading:
     requests: dict[tuple[str, str, str], int]
     refusals: dict[str, int]
     lost_requests: int
+    guesses: dict[tuple[str, str], int]
     doses: dict[str, DoseCounts]
     dropped_traces: int
     trace_rows: int
@@ -58,6 +63,9 @@ class Metrics:
         # Codes start at zero: a rate over a series that appears with its first refusal would not show it.
         self._refusals: Counter[str] = Counter(dict.fromkeys(refusal_codes(), 0))
         self._lost_requests = 0
+        self._guesses: Counter[tuple[str, str]] = Counter(
+            {(kind, outcome): 0 for kind in get_args(GuessKind) for outcome in OUTCOMES}
+        )
         self._doses: dict[str, list[int]] = {}
         self._dose_totals: dict[str, float] = {}
         self._dropped_traces = 0
@@ -90,6 +98,16 @@ class Metrics:
         """Count a request that the engine served without what was asked."""
         with self._lock:
             self._lost_requests += 1
+
+    def count_guess(self, *, guess: GuessKind, outcome: Outcome) -> None:
+        """Count a guess of a source script.
+
+        Args:
+            guess: How it was made.
+            outcome: Whether there was one; `failed` where the engine did not serve the probe.
+        """
+        with self._lock:
+            self._guesses[guess, outcome] += 1
 
     def observe_dose(self, *, plan: str | None, dose: float) -> None:
         """Note the dose of a steered request that has finished.
@@ -125,6 +143,7 @@ class Metrics:
                 requests=dict(self._requests),
                 refusals=dict(self._refusals),
                 lost_requests=self._lost_requests,
+                guesses=dict(self._guesses),
                 doses=doses,
                 dropped_traces=self._dropped_traces,
                 trace_rows=self._trace_rows,

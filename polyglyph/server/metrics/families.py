@@ -58,6 +58,12 @@ REFUSALS = Family(
 LOST = Family(
     "polyglyph_lost_requests_total", "Requests the engine served without what was asked; answered with 500.", "counter"
 )
+GUESSES = Family(
+    "polyglyph_guesses_total",
+    "Source scripts that the policy had to guess for an auto request, by how, and whether it could.",
+    "counter",
+    ("guess", "outcome"),
+)
 DOSE = Family(
     "polyglyph_dose", "Share of a request's (token, layer) selections that steering changed.", "histogram", ("plan",)
 )
@@ -117,7 +123,7 @@ UNFLUSHED = Family("polyglyph_stats_unflushed_groups", "Groups of sums held in m
 FLUSH_AGE = Family("polyglyph_stats_flush_age_seconds", "Time since the store last had all sums.")
 
 ALWAYS = (
-    INFO, REQUESTS, REFUSALS, LOST, DOSE, TRACES_DROPPED, TRACE_ROWS, TOKENS, CACHED_TOKENS, OVERFLOW, ENTROPY,
+    INFO, REQUESTS, REFUSALS, LOST, GUESSES, DOSE, TRACES_DROPPED, TRACE_ROWS, TOKENS, CACHED_TOKENS, OVERFLOW, ENTROPY,
     MAX_OVER_MEAN, JAIN, DORMANT, STORE_UP, STORE_ERRORS, UNFLUSHED, FLUSH_AGE,
 )  # fmt: skip
 """Every metric of every server, in the order of a scrape."""
