@@ -15,7 +15,7 @@ from polyglyph.routing.scripts import entity_script, romanised_words
 
 SHORTEST, LONGEST = 2, 8
 """Letters of a suffix."""
-LEAST_PURITY = 0.7
+LEAST_PURITY = 0.6
 """Least lower Wilson bound of the share of a suffix's entities that are of one source script."""
 
 
