@@ -23,6 +23,7 @@ SUMMARIES = {
     "organism": "Make and train the bundled model organism.",
     "identify": "Find the experts of a behaviour and write a plan.",
     "evaluate": "Measure what a plan does.",
+    "search": "Search for plans on the development half of a benchmark.",
     "analyze": "Report on stats.",
     "bench": "Measure what steering costs.",
 }
