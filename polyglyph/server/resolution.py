@@ -159,9 +159,7 @@ class Resolver:
             RequestError: `param` names the rule.
         """
         if isinstance(policy.guess, ProbeGuess):
-            advice = "fit one on the loaded model"
-            param = f"{root}.guess.model"
-            check_model(policy.guess.model, self.model.binding, what="the probe", advice=advice, param=param)
+            self._check_probe(policy.guess, root=root)
         for path, rule in policy.targets().items():
             self._check_rule(rule, param=f"{root}.{path}.plan")
         for script in policy.scripts:
@@ -197,6 +195,7 @@ class Resolver:
         if guess is None:
             return self._settle(policy, script, guess=None, source=None)
         if isinstance(guess, ProbeGuess):
+            self._check_probe(guess, root="policy")
             return Resolution(source="policy", pending=PendingGuess(policy=policy, probe=guess, script=script))
         return self._settle(policy, script, guess=guess.kind, source=guess_by_words(guess, text))
 
@@ -256,6 +255,10 @@ class Resolver:
 
     def _check_rule(self, rule: PolicyTarget, *, param: str) -> None:
         self._check_stored(self._plans.find(rule.plan, param=param), rule.strength, param=param)
+
+    def _check_probe(self, probe: ProbeGuess, *, root: str) -> None:
+        advice = "fit one on the loaded model"
+        check_model(probe.model, self.model.binding, what="the probe", advice=advice, param=f"{root}.guess.model")
 
     def _check_start(self) -> None:
         try:

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from fastapi.responses import JSONResponse, Response
 
+from polyglyph.contract.policy import parse_policy
 from polyglyph.server.probing import KeptAnswer, WatchedReceive
 from tests.server.conftest import Start
 from tests.server.fakes import (
@@ -276,6 +277,16 @@ async def test_a_probe_of_another_model_is_refused(stocked: httpx.AsyncClient):
     other = LATN | {"model": OTHER_BINDING.model_dump()}
     answer = await stocked.put(POLICY, json={"otherwise": {"sources": SOURCES}, "guess": other}, headers=ADMIN)
     check_refusal(answer, 400, param="policy.guess.model", code="plan_mismatch")
+
+
+async def test_a_probe_of_another_model_that_another_server_put_is_not_followed(
+    stocked: httpx.AsyncClient, vllm: FakeVllm
+):
+    policy = {"otherwise": {"sources": SOURCES}, "guess": LATN | {"model": OTHER_BINDING.model_dump()}}
+    stocked._transport.app.state.polyglyph.policies.put(parse_policy(policy))  # type: ignore[attr-defined]
+    answer = await stocked.post("/v1/completions", json=question("/v1/completions", steering="auto"))
+    check_refusal(answer, 400, param="policy.guess.model", code="plan_mismatch")
+    assert not vllm.bodies
 
 
 @pytest.mark.parametrize("guess", [BY_WORDS, LATN], ids=["words", "probe"])
