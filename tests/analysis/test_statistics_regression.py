@@ -100,6 +100,16 @@ def test_what_cannot_be_estimated_says_why(changes, name: str, reason: str):
     assert regress(Answered(**{**answered, **changes}), seed=0).terms[name] == Missing(reason)
 
 
+def test_a_model_that_is_always_right_leaves_the_other_terms_as_they_are():
+    answered = simulated(num_questions=100, script_effect=1.0)
+    is_first = [model == "model 0" for model in answered.model]
+    perfect = Answered(**{**vars(answered), "right": [r or f for r, f in zip(answered.right, is_first, strict=True)]})
+    terms = regress(perfect, seed=0).terms
+    assert terms["capability: model 0"] == Missing("every answer is right")
+    assert isinstance(terms[SCRIPT_MATCH], Estimate)
+    assert isinstance(terms["capability: model 2"], Estimate)
+
+
 def test_no_answers_give_reasons():
     empty = Answered(right=[], script_match=[], same_language=None, question=[], model=[])
     result = regress(empty, seed=0)

@@ -6,7 +6,7 @@ Letters of shapes: N answers, P patterns, K terms, Q questions, R resamples.
 """
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -77,16 +77,31 @@ def regress(answered: Answered, *, seed: int, num_resamples: int = NUM_RESAMPLES
     """
     right = np.asarray(answered.right, dtype=np.float64)
     size = (len(right), len(set(answered.question)))
-    columns, missing = _columns(answered)
-    if len(right) == 0 or right.min() == right.max():
-        reason = "no answers" if len(right) == 0 else f"every answer is {'right' if right.max() else 'wrong'}"
+    flat = _flat_models(answered)
+    columns, missing = _columns(answered, flat)
+    told_N = ~np.isin(np.asarray(answered.model, dtype=str), list(flat))
+    if not told_N.any():
+        reason = " and ".join(sorted(set(flat.values()))) or "no answers"
         return Regression(*size, {name: Missing(reason) for name in (*columns, *missing)})
-    kept, dropped = _independent(columns, len(right))
-    terms = _fit(right, kept, answered.question, seed=seed, num_resamples=num_resamples)
+    kept, dropped = _independent({name: column[told_N] for name, column in columns.items()}, int(told_N.sum()))
+    question = np.asarray(answered.question, dtype=str)[told_N].tolist()
+    terms = _fit(right[told_N], kept, question, seed=seed, num_resamples=num_resamples)
     return Regression(*size, {**terms, **dropped, **missing})
 
 
-def _columns(answered: Answered) -> tuple[dict[str, Array], dict[str, Missing]]:
+def _flat_models(answered: Answered) -> dict[str, str]:
+    """Give the models that are always right or always wrong.
+
+    Their capability is infinite, and what is left is fitted as if they were not there.
+    """
+    shares: dict[str, set[bool]] = {}
+    for model, is_right in zip(answered.model, answered.right, strict=True):
+        shares.setdefault(model, set()).add(bool(is_right))
+    words = {True: "every answer is right", False: "every answer is wrong"}
+    return {model: words[found.pop()] for model, found in shares.items() if len(found) == 1}
+
+
+def _columns(answered: Answered, flat: Mapping[str, str]) -> tuple[dict[str, Array], dict[str, Missing]]:
     """Give the covariates by name, and those for which there are no data."""
     columns = {SCRIPT_MATCH: np.asarray(answered.script_match, dtype=np.float64)}
     missing = {}
@@ -100,7 +115,10 @@ def _columns(answered: Answered) -> tuple[dict[str, Array], dict[str, Missing]]:
     else:
         missing[DIFFICULTY] = Missing("it takes the answers of a second model or mode to measure it")
     names = np.asarray(answered.model, dtype=object)
-    columns |= {f"capability: {model}": (names == model).astype(np.float64) for model in models[1:]}
+    others = [model for model in models if model not in flat][1:]
+    columns |= {f"capability: {model}": (names == model).astype(np.float64) for model in others}
+    if len(models) > 1:
+        missing |= {f"capability: {model}": Missing(reason) for model, reason in flat.items()}
     return columns, missing
 
 
@@ -156,7 +174,7 @@ def _with_statsmodels(patterns_PK: Array, right_P: Array, wrong_P: Array, *, sta
     from statsmodels.tools.sm_exceptions import PerfectSeparationWarning
 
     model = sm.GLM(np.column_stack([right_P, wrong_P]), patterns_PK, family=sm.families.Binomial())
-    with warnings.catch_warnings(), np.errstate(divide="ignore"):
+    with warnings.catch_warnings(), np.errstate(divide="ignore", invalid="ignore"):
         # As many terms as patterns fit every share, which statsmodels takes for separation; that was tested for above.
         warnings.simplefilter("ignore", PerfectSeparationWarning)
         return np.asarray(model.fit(start_params=start_K).params)
