@@ -55,6 +55,10 @@ def test_words_are_of_the_text(text: str) -> None:
         ("где X и Y", (), ("gde",)),
         ("", (), ()),
         ("12 + 3", (), ()),
+        ("北京在哪里", (), ("beijingzainali", "beijing", "nali")),
+        ("กรุงเทพอยู่", (), ("krungthephxyu", "krungtheph", "xyu")),
+        ("東京タワーは？", (), ("dongjing", "tawa")),
+        ("東京", (), ("dongjing",)),
     ],
 )
 def test_what_a_text_speaks_about_is_told_from_the_rest(

@@ -1,11 +1,13 @@
 """Words written in Latin letters, so that one table finds a name in whatever script it is written."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache, lru_cache
 
 import icu
 
-from polyglyph.routing.scripts.entities import words_apart
+from polyglyph.routing.scripts.dominant import script_of
+from polyglyph.routing.scripts.entities import MIN_LETTERS, words_apart
 
 MAX_GUESSED_CHARACTERS = 4_096
 """A longer text is judged by its first and last halves of this many characters, which take some milliseconds."""
@@ -13,10 +15,13 @@ MAX_GUESSED_CHARACTERS = 4_096
 LONGEST_WORD = 64
 """Letters of a longer word, which no table has, that are romanised: the last ones, for its suffix."""
 
+UNSPACED = frozenset({"Hani", "Hira", "Kana", "Thai", "Laoo", "Khmr", "Mymr"})
+"""Scripts that put no spaces between words."""
+
 
 @dataclass(frozen=True)
 class RomanisedWords:
-    """The words of a text, romanised, in their order.
+    """The words of a text, romanised, in their order; runs of an unspaced script are followed by the words in them.
 
     Attributes:
         entities: Those of what it speaks about: in another script than the text, or quoted.
@@ -55,7 +60,23 @@ def romanised(word: str) -> str:
 
 
 def _all_romanised(words: tuple[str, ...]) -> tuple[str, ...]:
-    return tuple(word for word in map(romanised, words) if word)
+    pieces = (piece for word in words for piece in (word, *_words_in(word)))
+    return tuple(latin for latin in map(romanised, pieces) if latin)
+
+
+def _words_in(run: str) -> Iterator[str]:
+    """Give the words of a run in an unspaced script, as ICU's dictionaries have them; nothing where it is one word."""
+    if script_of(ord(run[0])) not in UNSPACED:
+        return
+    # ICU counts UTF-16 units.
+    text = icu.UnicodeString(run)
+    breaks = icu.BreakIterator.createWordInstance(icu.Locale.getRoot())
+    breaks.setText(text)
+    start = 0
+    for end in breaks:
+        if MIN_LETTERS <= end - start < len(text):
+            yield str(text[start:end])
+        start = end
 
 
 @cache
