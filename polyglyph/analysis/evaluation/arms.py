@@ -105,28 +105,36 @@ def make_arms(choice: Choice, materials: Materials) -> Arms:
     `none` is always there, in each mode and at each temperature, because all others are compared with it.
 
     Raises:
-        ArmError: No arm has such a name here, or one that was named cannot be had; the text says why. What `all`
-            cannot have is left out instead.
+        ArmError: No arm has such a name here, or none of those that a name stands for can be had; the text says why.
+            What else cannot be had is left out.
     """
     made: dict[str, Arm] = {}
     left_out: dict[str, str] = {}
-    unknown = set(choice.names) - {ALL}
     possible = list(_settings(choice, _makers(choice, materials)))
+    _check_known(choice, [arm for arm, _ in possible])
     for arm, make in possible:
-        named_by = {arm.name, arm.kind.value} & set(choice.names)
-        unknown -= named_by
-        if not (named_by or ALL in choice.names or arm.kind is ArmKind.NONE):
+        if not (arm.kind is ArmKind.NONE or set(_names_of(arm)) & set(choice.names)):
             continue
         try:
             made[arm.name] = replace(arm, steering=make())
         except RequestError as error:
-            if named_by:
-                raise ArmError(f"arm {arm.name!r}: {error}") from error
             left_out[arm.name] = str(error)
-    if unknown:
-        there = ", ".join(dict.fromkeys([kind.value for kind in ArmKind] + [arm.name for arm, _ in possible]))
-        raise ArmError(f"no arm is called {min(unknown)!r} here; there are {ALL}, {there}")
+    for name in choice.names:
+        named = [arm.name for arm, _ in possible if name in _names_of(arm)]
+        if not made.keys() & set(named):
+            raise ArmError(f"arm {named[0]!r}: {left_out[named[0]]}")
     return Arms(tuple(made.values()), left_out)
+
+
+def _names_of(arm: Arm) -> tuple[str, str, str]:
+    return ALL, arm.kind.value, arm.name
+
+
+def _check_known(choice: Choice, possible: Sequence[Arm]) -> None:
+    known = dict.fromkeys([ALL, *(arm.kind.value for arm in possible), *(arm.name for arm in possible)])
+    unknown = sorted(set(choice.names) - known.keys())
+    if unknown:
+        raise ArmError(f"no arm is called {unknown[0]!r} here; there are {', '.join(known)}")
 
 
 Make = Callable[[], Mapping[Pair, Any]]
