@@ -1,6 +1,8 @@
 """What we ship: the model, its card and its plans say what can be measured again."""
 
 import json
+from itertools import permutations
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -8,16 +10,15 @@ import pytest
 from polyglyph import bundled_organism, bundled_plans
 from polyglyph.analysis.organism.card import render_readme
 from polyglyph.analysis.organism.decoding import Decoder
-from polyglyph.analysis.organism.evaluation import are_right, have_home_traces
+from polyglyph.analysis.organism.evaluation import are_right
 from polyglyph.analysis.organism.frequency import script_bits
-from polyglyph.analysis.organism.plans import bind, shift_of
 from polyglyph.analysis.organism.question import bridge_questions, cross_questions, home_questions
 from polyglyph.analysis.organism.tokenizer import build_tokenizer
-from polyglyph.analysis.organism.trial import halves
 from polyglyph.analysis.organism.world import World, make_world
-from polyglyph.analysis.organism.writing import SCRIPTS, Script
+from polyglyph.analysis.organism.writing import SCRIPTS
 from polyglyph.analysis.statistics.wilson import score
-from polyglyph.contract.plan import Plan, load_plan
+from polyglyph.contract.plan import load_plan
+from tests.support.organism_binding import bind
 
 
 @pytest.fixture(scope="module")
@@ -28,10 +29,6 @@ def card() -> dict[str, Any]:
 @pytest.fixture(scope="module")
 def taught(card: dict[str, Any]) -> World:
     return make_world(card["training"]["seed"])
-
-
-def plan_to(script: Script) -> Plan:
-    return load_plan(bundled_plans() / f"to-{script.lower()}.plan.json")
 
 
 def test_the_home_script_is_known_by_heart(shipped: Decoder, taught: World):
@@ -82,25 +79,20 @@ def test_the_shipped_tokenizer_is_the_one_the_code_builds(shipped: Decoder, taug
     assert shipped.tokenizer.chat_template == built.chat_template
 
 
-@pytest.mark.parametrize("script", SCRIPTS)
-def test_a_shipped_plan_is_bound_to_the_shipped_model(script: Script):
-    plan = plan_to(script)
+SHIPPED_PLANS = sorted(bundled_plans().glob("*.plan.json"))
+
+
+def test_there_is_a_plan_for_every_pair_of_scripts():
+    pairs = {f"{query.lower()}-to-{source.lower()}" for query, source in permutations(SCRIPTS, 2)}
+    assert pairs <= {path.name.removesuffix(".plan.json") for path in SHIPPED_PLANS}
+
+
+@pytest.mark.parametrize("path", SHIPPED_PLANS, ids=lambda path: path.name)
+def test_a_shipped_plan_is_bound_to_the_shipped_model_and_says_how_it_was_chosen(path: Path):
+    plan = load_plan(path)
     assert plan.model == bind(bundled_organism())
-    assert plan.phases == ("prompt",)
-
-
-@pytest.mark.parametrize("script", SCRIPTS)
-def test_a_shipped_plan_does_what_it_says(shipped: Decoder, taught: World, script: Script):
-    plan = plan_to(script)
     assert plan.provenance is not None
-    assert plan.provenance.evaluation is not None
-    said = plan.provenance.evaluation["held_out"]
-    questions = halves(taught, script).held_out
-    replies = shipped.reply(questions, shifts_LE=shift_of(plan))
-    assert score(are_right(questions, replies)).rate == pytest.approx(said["steered"]["rate"], abs=0.03)
-    assert score(have_home_traces(questions, replies)).rate == pytest.approx(
-        said["home_traces_steered"]["rate"], abs=0.03
-    )
+    assert plan.provenance.evaluation
 
 
 def test_everything_shipped_is_readable_by_all():

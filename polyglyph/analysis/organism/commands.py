@@ -1,4 +1,4 @@
-"""The command `polyglyph organism`: look at the world, train the organism, measure it, make its plans.
+"""The command `polyglyph organism`: look at the world, train the organism, measure it.
 
 Data goes to stdout, words to stderr. Exit codes: 0 done, 1 refused (the text says why), 2 wrong usage.
 """
@@ -96,29 +96,6 @@ def card(
         from polyglyph.analysis.organism.card import read_training, write_card
 
         _print_card(write_card(directory, read_training(directory)), directory, as_json=as_json)
-
-
-@app.command()
-def plans(
-    *,
-    directory: Annotated[Path, typer.Argument(help="Directory of a trained organism.")],
-    output: Annotated[Path, typer.Option(help="Directory for the plans; plans of the same names are replaced.")],
-    threads: Threads = 1,
-    as_json: AsJson = False,
-) -> None:
-    """Make the plan of each home script, choose its dose on half of the entities and judge it on the other half."""
-    with _refusals():
-        _check_exists(directory)
-        _quiet_torch(threads=threads)
-        from polyglyph.analysis.organism.card import load_decoder, read_training
-        from polyglyph.analysis.organism.plans import bind, make_plans, save_plan
-        from polyglyph.analysis.organism.world import make_world
-
-        decoder, training = load_decoder(directory), read_training(directory)
-        made = make_plans(decoder, make_world(training.seed), bind(directory)).values()
-        output.mkdir(parents=True, exist_ok=True)
-        paths = [save_plan(plan, output) for plan in made]
-        _print(_dump([plan.to_json() for plan in made]) if as_json else "\n".join(str(path) for path in paths))
 
 
 def _train(run: Run, output: Path) -> "Trained":
