@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 import pytest
 
 from polyglyph.analysis.evaluation.answer import Answer
@@ -372,10 +373,23 @@ async def test_the_record_holds_what_is_needed_to_repeat_the_run(server: Evaluat
 
 async def test_the_table_has_each_answer_with_its_item(server: EvaluationServer, tmp_path: Path) -> None:
     done = await run(server, tmp_path)
-    table = read_table(tmp_path, done.items)
-    assert len(table) == NUM_JOBS
+    table = read_table(tmp_path, done.items, done.arms)
+    assert len(table.filter(is_shared=False)) == NUM_JOBS
     (row,) = table.filter(item="Cyrl-Deva-3", arm="plan").rows(named=True)
     assert (row["entity"], row["source_script"], row["answers"], row["half"]) == ("Deva3", "Deva", ["#"], "test")
+
+
+async def test_what_was_not_asked_again_stands_in_the_table_as_it_was_asked(
+    server: EvaluationServer, tmp_path: Path
+) -> None:
+    done = await run(server, tmp_path, temperatures=(0.0, 1.0), num_samples=2)
+    table = read_table(tmp_path, done.items, done.arms)
+    assert Counter(table["arm"]) == {"none": 80, "plan": 80, "none-t1": 160, "plan-t1": 160}
+    for (arm,), rows in table.filter(is_shared=True).group_by("arm"):
+        at_home = {item.id for item in done.items if not item.is_cross}
+        assert set(rows["item"]) == at_home and set(rows["plan"]) == {""}
+        none = table.filter(arm=f"none{str(arm).removeprefix('plan')}").filter(pl.col("item").is_in(at_home))
+        assert rows.sort("item", "sample")["text"].to_list() == none.sort("item", "sample")["text"].to_list()
 
 
 def test_two_runs_cannot_write_one_log(tmp_path: Path) -> None:

@@ -28,7 +28,7 @@ def finish(run: Run, benchmark: Benchmark, folder: Path, *, judge: "Judge | None
     """
     from polyglyph.analysis.evaluation.report import write_report
 
-    table = read_table(folder, run.items)
+    table = read_table(folder, run.items, run.arms)
     write_table(table, folder)
     verdicts = judge.verdicts(table, folder) if judge else None
     try:
