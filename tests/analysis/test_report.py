@@ -318,10 +318,21 @@ def test_rankings_of_candidates_give_rank_consistency(benchmark, run, answers, t
             for script, ranking in (("Latn", [0, 1, 2]), ("Cyrl", [1, 0, 2]))
         ]
     )
-    consistency = write_report(tmp_path, benchmark, run, answers, ranks=ranks)["rank_consistency"]["none"]
+    ranks.write_parquet(tmp_path / "ranks.parquet")
+    consistency = write_report(tmp_path, benchmark, run, answers)["rank_consistency"]["none"]
+    assert write_report(tmp_path, benchmark, run, answers, ranks=ranks)["rank_consistency"]["none"] == consistency
     expected = (math.e + 1) / (math.e**2 + math.e + 1)
     assert consistency["value"] == pytest.approx(expected, abs=1e-5)
     assert consistency["pairs"]["Cyrl to Latn"]["questions"] == NUM_ENTITIES
+
+
+def test_rankings_of_other_candidates_are_refused_with_their_item(benchmark, run, answers, tmp_path: Path):
+    ranks = pl.DataFrame({"item": ["0.Latn", "0.Cyrl"], "arm": ["none"] * 2, "ranking": [[0, 1], [0, 2]]})
+    with pytest.raises(EvaluationRefusedError, match=r"item '0\.Cyrl'.*same candidates"):
+        write_report(tmp_path, benchmark, run, answers, ranks=ranks)
+    ranks.drop("ranking").write_parquet(tmp_path / "ranks.parquet")
+    with pytest.raises(EvaluationRefusedError, match="expected the columns item, arm and ranking"):
+        write_report(tmp_path, benchmark, run, answers)
 
 
 def test_multilokos_figures_are_over_languages(tmp_path: Path):

@@ -19,6 +19,7 @@ SCHEMA = "polyglyph.evaluation/1"
 RESULTS_NAME = "results.json"
 TABLES_NAME = "results.md"
 ITEMS_NAME = "items.parquet"
+RANKS_NAME = "ranks.parquet"
 
 
 def write_report(
@@ -38,7 +39,8 @@ def write_report(
         run: Document of `run.json`; `arms` names them, `seed` (0 where absent) is that of all resampling.
         answers: Columns are the fields of `Answer`; others are left out.
         verdicts: The judge's: item, arm, sample, right. Needed where the scorer is `judge`.
-        ranks: For RankC: item, arm, ranking (indices of the item's candidates, the best first).
+        ranks: For RankC: item, arm, ranking (indices of the item's candidates, the best first). By default the folder's
+            `ranks.parquet`, where there is one.
 
     Returns:
         The document of `results.json`.
@@ -51,6 +53,7 @@ def write_report(
         raise EvaluationRefusedError("there are no answers to report on; run the evaluation first")
     arms = arms_of(run["arms"])
     frame = measure(benchmark, arms, answers, verdicts=verdicts)
+    ranks = _read_ranks(folder / RANKS_NAME) if ranks is None else ranks
     header = benchmark.header
     document = {
         "schema": SCHEMA,
@@ -70,6 +73,15 @@ def write_report(
     # The last one, so that where it is the others are.
     write_whole(folder / RESULTS_NAME, text)
     return document
+
+
+def _read_ranks(path: Path) -> pl.DataFrame | None:
+    if not path.exists():
+        return None
+    try:
+        return pl.read_parquet(path).select("item", "arm", pl.col("ranking").cast(pl.List(pl.Int64)))
+    except (OSError, pl.exceptions.PolarsError) as error:
+        raise EvaluationRefusedError(f"{path}: expected the columns item, arm and ranking: {error}") from error
 
 
 def _abridged(run: Mapping[str, Any]) -> dict[str, Any]:

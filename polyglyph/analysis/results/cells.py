@@ -77,7 +77,8 @@ def _percent(value: float) -> str:
 
 
 def _signed(value: float) -> str:
-    return f"{100 * value:+.1f}"
+    # A difference of -0.0001 is no loss: adding zero drops the sign of a rounded zero.
+    return f"{round(100 * value, 1) + 0.0:+.1f}"
 
 
 def _small(value: float) -> str:

@@ -5,6 +5,7 @@ from typing import Any
 
 import polars as pl
 
+from polyglyph.analysis.evaluation.errors import EvaluationRefusedError
 from polyglyph.analysis.results.transfer import is_away
 from polyglyph.analysis.statistics.bootstrap import Bootstrap
 from polyglyph.analysis.statistics.figure import Missing
@@ -21,14 +22,16 @@ def consistency_of(ranks: pl.DataFrame, items: pl.DataFrame, *, seed: int) -> di
             items are the same ones in the same order.
         items: Those of the run.
         seed: Of the bootstrap.
+
+    Raises:
+        EvaluationRefusedError: Two rankings of a fact do not hold the same candidates; the text names the item.
     """
     ranked = items.with_columns(pl.Series("is_away", is_away(items))).join(ranks, on="item")
     home = {fact: ranking for fact, away, ranking in ranked.select("fact", "is_away", "ranking").rows() if not away}
+    columns = ("item", "entity", "fact", "target_script", "source_script", "is_away", "ranking")
     pairs = [
-        (entity, f"{target} to {source}", rank_consistency(ranking, home[fact]))
-        for entity, fact, target, source, away, ranking in ranked.select(
-            "entity", "fact", "target_script", "source_script", "is_away", "ranking"
-        ).rows()
+        (entity, f"{target} to {source}", _consistency(item, ranking, home[fact]))
+        for item, entity, fact, target, source, away, ranking in ranked.select(columns).rows()
         if away and fact in home
     ]
     if not pairs:
@@ -38,6 +41,13 @@ def consistency_of(ranks: pl.DataFrame, items: pl.DataFrame, *, seed: int) -> di
         **_mean(pairs, seed=seed),
         "pairs": {name: _mean([pair for pair in pairs if pair[1] == name], seed=seed) for name in names},
     }
+
+
+def _consistency(item: str, ranking: list[int], at_home: list[int]) -> float:
+    try:
+        return rank_consistency(ranking, at_home)
+    except ValueError as error:
+        raise EvaluationRefusedError(f"the ranking of item {item!r} and that in its source script: {error}") from error
 
 
 def _mean(pairs: Sequence[tuple[str, str, float]], *, seed: int) -> dict[str, Any]:

@@ -52,7 +52,7 @@ def _head(document: Document) -> str:
         f"{asked['answers']:,} answers to {asked['items']:,} items about {asked['entities']:,} entities ({halves})."
     )
     words = f"{counts} Scorer: {benchmark['scorer']}. Every figure is explained in docs/statistics.md."
-    return "\n\n".join([f"# {benchmark['name']}", benchmark["description"], words])
+    return "\n\n".join(part for part in (f"# {benchmark['name']}", benchmark["description"], words) if part)
 
 
 def _claims(document: Document) -> str:
