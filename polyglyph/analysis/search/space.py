@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
 from polyglyph.analysis.search.bands import Band, Bands
@@ -14,13 +15,12 @@ if TYPE_CHECKING:
 
 LOWEST_STRENGTH, HIGHEST_STRENGTH = 0.3, 8.0
 JOIN = "+"
-ALL = "all"
 PHASE_SETS: dict[str, tuple[Phase, ...]] = {
-    "prompt": ("prompt",),
-    "reasoning": ("reasoning",),
-    "prompt+reasoning": ("prompt", "reasoning"),
-    ALL: PHASES,
+    JOIN.join(phases): phases for size in range(1, len(PHASES) + 1) for phases in combinations(PHASES, size)
 }
+"""Every set of phases. `prompt+answer` is no oddity: a `<think>` that the model writes itself is the first token of the
+phase `answer`, and what it is routed to decides the script of the reasoning; `</think>` is the last of `reasoning`."""
+ALL = JOIN.join(PHASES)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,11 +81,11 @@ class Space:
 
 _RECIPES: Sequence[dict[str, Any]] = (
     {"bands": "early", "phases": "prompt", "strength": 2.0},
+    {"bands": "early+late", "phases": "prompt+answer", "strength": 2.0},
     {"bands": "early+late", "phases": "prompt+reasoning", "strength": 2.0},
-    {"bands": "early+late", "phases": ALL, "strength": 1.0},
     {"bands": "middle", "phases": ALL, "strength": 0.5},
-    {"bands": "early+late", "phases": "prompt+reasoning", "strength": 2.0, "kind": DirectionKind.HOME_MINUS_MEAN},
-    {"bands": "early+late", "phases": "prompt+reasoning", "strength": 2.0, "kind": DirectionKind.AWAY},
+    {"bands": "early+late", "phases": "prompt+answer", "strength": 2.0, "kind": DirectionKind.HOME_MINUS_MEAN},
+    {"bands": "early+late", "phases": "prompt+answer", "strength": 2.0, "kind": DirectionKind.AWAY},
 )
 
 
