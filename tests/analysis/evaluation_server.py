@@ -39,6 +39,7 @@ class EvaluationServer:
         has_echo: Answers say what steered them.
         gate: Requests wait here; open unless cleared.
         bodies: What was asked, in order.
+        scored: Prompts whose log-probabilities were asked for.
     """
 
     plans: dict[str, Plan] = field(default_factory=dict)
@@ -51,6 +52,7 @@ class EvaluationServer:
     finish_reason: str = "stop"
     gate: threading.Event = field(default_factory=threading.Event)
     bodies: list[dict[str, Any]] = field(default_factory=list)
+    scored: list[dict[str, Any]] = field(default_factory=list)
     num_requests: int = 0
     num_in_flight: int = 0
     max_in_flight: int = 0
@@ -71,12 +73,25 @@ class EvaluationServer:
         if path.startswith("/v1/steering/plans/"):
             return 200, self.plans[path.rpartition("/")[2]].to_json()
         routes: dict[str, Callable[[], Any]] = {
+            "/tokenize": lambda: {"tokens": _tokens(body)},
+            "/v1/completions": lambda: self._score(body),
             "/v1/models": lambda: {"object": "list", "data": [{"id": "fake", "object": "model"}]},
             "/v1/routing/model": self._model,
             "/v1/steering/policy": self.policy.to_json,
             "/v1/steering/plans": lambda: {"object": "list", "data": [_entry(plan) for plan in self.plans.values()]},
         }
         return (200, routes[path]()) if path in routes else (404, {"error": {"message": "Not Found"}})
+
+    def _score(self, body: Any) -> Any:
+        """Give prompts' log-probabilities: of a token that is followed by a likelier one in every place."""
+        echo = self._echo(body)
+        choices = []
+        for index, prompt in reversed(list(enumerate(body["prompt"]))):
+            sign = 1 if echo["applied"] else -1
+            places = [{"0": {"logprob": -0.1}, str(token): {"logprob": sign * token / 1000 - 500}} for token in prompt]
+            choices.append({"index": index, "prompt_logprobs": [None, *places[1:]], "text": "x"})
+        self.scored.append(body)
+        return {"choices": choices, "steering": echo}
 
     def _chat(self, body: Any) -> tuple[int, Any] | str:
         with self.lock:
@@ -181,6 +196,13 @@ def answering(server: EvaluationServer) -> Iterator[EvaluationServer]:
     finally:
         listener.shutdown()
         listener.server_close()
+
+
+def _tokens(body: dict[str, Any]) -> list[int]:
+    """Give a token for each character; a chat ends in one that asks for the answer."""
+    if "messages" in body:
+        return [ord(character) for message in body["messages"] for character in message["content"]] + [1]
+    return [ord(character) for character in body["prompt"]]
 
 
 def _entry(plan: Plan) -> dict[str, Any]:

@@ -153,6 +153,15 @@ def command(
         Scorer | None,
         typer.Option("--scorer", help="Judge answers otherwise than the benchmark says.", rich_help_panel=SCORING),
     ] = None,
+    rank: Annotated[
+        bool,
+        typer.Option(
+            "--rank", help="Rank candidates too, for RankC, without steering and by plan.", rich_help_panel=SCORING
+        ),
+    ] = False,
+    rank_facts: Annotated[
+        int, typer.Option("--rank-facts", min=1, help="Facts to rank candidates of.", rich_help_panel=SCORING)
+    ] = 100,
     judge_url: Annotated[
         str | None,
         typer.Option("--judge-url", help="OpenAI-compatible endpoint that judges, with /v1.", rich_help_panel=SCORING),
@@ -195,6 +204,7 @@ def command(
         seed=seed,
         concurrency=concurrency,
         patience_s=patience,
+        rank_facts=rank_facts if rank else None,
         rules_sha256=sha256(rule_file.read_bytes()).hexdigest() if rule_file else None,
         judge=judge.name if judge else None,
     )

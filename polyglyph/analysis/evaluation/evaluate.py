@@ -17,6 +17,7 @@ from polyglyph.analysis.evaluation.item import Item
 from polyglyph.analysis.evaluation.job import jobs_of
 from polyglyph.analysis.evaluation.log import ANSWERS, Log
 from polyglyph.analysis.evaluation.plan_set import PlanSet, fetch_plan_set, load_plan_set
+from polyglyph.analysis.evaluation.ranking import Ranker, rankable
 from polyglyph.analysis.evaluation.run_record import (
     ArmRecord,
     BenchmarkRecord,
@@ -56,6 +57,7 @@ class Settings:
         seed: Of the order of requests and of sampling.
         concurrency: Requests in flight at once.
         patience_s: How long to go on trying while nothing answers.
+        rank_facts: Facts whose candidates are ranked, for RankC; None for none.
         rules_sha256: Of the file of rules.
         judge: What names the judge, where one judges.
     """
@@ -68,6 +70,7 @@ class Settings:
     seed: int = 0
     concurrency: int = 32
     patience_s: float = DEFAULT_PATIENCE_S
+    rank_facts: int | None = None
     rules_sha256: str | None = None
     judge: str | None = None
 
@@ -158,6 +161,7 @@ async def evaluate(
         hardware=hardware(),
         created=earlier.created if earlier else now(),
         frequencies=frequencies,
+        rank_facts=settings.rank_facts,
         rules_sha256=settings.rules_sha256,
         judge=settings.judge,
     )
@@ -177,14 +181,20 @@ async def evaluate(
             watch=(lambda number: watch(number, len(jobs))) if watch else None,
         )
         await runner.run(jobs, concurrency=settings.concurrency)
-        return Run(
-            record=earlier or record,
-            items=items,
-            arms=made.arms,
-            left_out=dict(made.left_out),
-            num_answers=len(log.done),
-            is_finished=not runner.was_cut,
-        )
+        num_answers = len(log.done)
+    is_finished = not runner.was_cut
+    if is_finished and settings.rank_facts is not None:
+        ranker = Ranker(asking, sender, stop, fingerprints=fingerprints)
+        ranked = rankable(items, num_facts=settings.rank_facts, seed=settings.seed)
+        is_finished = await ranker.rank(ranked, made.arms, folder, concurrency=settings.concurrency, watch=watch)
+    return Run(
+        record=earlier or record,
+        items=items,
+        arms=made.arms,
+        left_out=dict(made.left_out),
+        num_answers=num_answers,
+        is_finished=is_finished,
+    )
 
 
 async def _look_at_server(

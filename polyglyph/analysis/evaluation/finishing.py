@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from polyglyph.analysis.evaluation.benchmark import Benchmark
 from polyglyph.analysis.evaluation.evaluate import Run
+from polyglyph.analysis.evaluation.ranking import write_ranks
 from polyglyph.analysis.evaluation.table import read_table, write_table
 from polyglyph.clients.errors import UnwritableFileError
 
@@ -31,6 +32,7 @@ def finish(run: Run, benchmark: Benchmark, folder: Path, *, judge: "Judge | None
     table = read_table(folder, run.items, run.arms)
     write_table(table, folder)
     verdicts = judge.verdicts(table, folder) if judge else None
+    write_ranks(folder)
     try:
         return write_report(folder, benchmark, run.record.to_json(), table, verdicts=verdicts)
     except OSError as error:

@@ -33,7 +33,7 @@ class ProgressBar:
         words = f"{done} of {due} answers, {(done - before) / max(now - started, 1e-9):.0f}/s"
         if self._task is None:
             self._task = self._progress.add_task(words, total=due)
-        self._progress.update(self._task, completed=done, description=words)
+        self._progress.update(self._task, completed=done, total=due, description=words)
 
     def __enter__(self) -> Self:
         self._progress.start()

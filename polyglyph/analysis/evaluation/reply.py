@@ -3,7 +3,7 @@
 import json
 import math
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import httpx
 
@@ -12,6 +12,8 @@ from polyglyph.clients.calls import Call
 from polyglyph.clients.errors import AnswerError
 from polyglyph.clients.profile.asking import StatusError
 from polyglyph.clients.thinking import split_thinking
+
+T = TypeVar("T")
 
 CUT_OFF = frozenset({"abort", "error"})
 """Finish reasons of a server that ended while it answered: no answer, and worth another try."""
@@ -45,32 +47,38 @@ class Reply:
         return self.finish_reason in CUT_OFF
 
     def check_steering(self, fingerprint: str, strength: float) -> None:
-        """Refuse an answer that was not steered as asked.
+        """Refuse an answer that was not steered as asked; see `check_echo`."""
+        check_echo(self.steering, fingerprint, strength)
 
-        Args:
-            fingerprint: Of the plan or edits that were sent; empty for none.
-            strength: Of them.
 
-        Raises:
-            UnsteeredAnswerError: Says what was expected and what came.
-        """
-        if self.steering is None:
-            raise UnsteeredAnswerError("the server says nothing of the steering that was asked for: is it Polyglyph's?")
-        is_expected = bool(fingerprint) and strength != 0
-        found = self.steering.get("fingerprint") or ""
-        applied, came = self.steering.get("applied"), float(self.steering.get("strength") or 0.0)
-        if applied is not is_expected:
-            raise UnsteeredAnswerError(f"expected an answer with applied: {is_expected}, got applied: {applied}")
-        if is_expected and (found != fingerprint or not math.isclose(came, strength, rel_tol=1e-6)):
-            raise UnsteeredAnswerError(
-                f"expected an answer steered by {fingerprint} at strength {strength:g}, got {found or 'no plan'} at "
-                f"{came:g}"
-            )
+def check_echo(echo: dict[str, Any] | None, fingerprint: str, strength: float) -> None:
+    """Refuse an answer that was not steered as asked.
+
+    Args:
+        echo: The response's `steering` field.
+        fingerprint: Of the plan or edits that were sent; empty for none.
+        strength: Of them.
+
+    Raises:
+        UnsteeredAnswerError: Says what was expected and what came.
+    """
+    if echo is None:
+        raise UnsteeredAnswerError("the server says nothing of the steering that was asked for: is it Polyglyph's?")
+    is_expected = bool(fingerprint) and strength != 0
+    found = echo.get("fingerprint") or ""
+    applied, came = echo.get("applied"), float(echo.get("strength") or 0.0)
+    if applied is not is_expected:
+        raise UnsteeredAnswerError(f"expected an answer with applied: {is_expected}, got applied: {applied}")
+    if is_expected and (found != fingerprint or not math.isclose(came, strength, rel_tol=1e-6)):
+        raise UnsteeredAnswerError(
+            f"expected an answer steered by {fingerprint} at strength {strength:g}, got {found or 'no plan'} at "
+            f"{came:g}"
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
-class Question(Call[Reply]):
-    """One chat request."""
+class Question(Call[T]):
+    """One request that may be sent again."""
 
     def check(self, response: httpx.Response) -> None:
         """Refuse an error's answer.
@@ -82,8 +90,8 @@ class Question(Call[Reply]):
             raise StatusError(response)
 
 
-def question(body: dict[str, Any]) -> Question:
-    """Give the request of a body."""
+def question(body: dict[str, Any]) -> Question[Reply]:
+    """Give the chat request of a body."""
     return Question(method="POST", path="/v1/chat/completions", read=read_reply, body=body)
 
 

@@ -87,6 +87,7 @@ class RunRecord(Document):
         hardware: This side's machine.
         created: When the run began.
         frequencies: Selection frequencies that the random controls were matched on, [layers, experts].
+        rank_facts: Facts whose candidates are ranked; None where none are.
         rules_sha256: Of the file of the rules that guess, where there is one.
         judge: The model that judges, where one does.
     """
@@ -103,6 +104,7 @@ class RunRecord(Document):
     hardware: dict[str, Any]
     created: str
     frequencies: Frequencies | None = None
+    rank_facts: int | None = None
     rules_sha256: str | None = None
     judge: str | None = None
 

@@ -3,10 +3,11 @@
 import asyncio
 import random
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from polyglyph.analysis.evaluation.errors import EvaluationFailedError, UnsteeredAnswerError
 from polyglyph.analysis.evaluation.reply import Reply, question
+from polyglyph.clients.calls import Call
 from polyglyph.clients.errors import ServerUnreachableError
 from polyglyph.clients.profile.asking import StatusError
 from polyglyph.clients.profile.stop import Stop
@@ -14,6 +15,8 @@ from polyglyph.contract.errors import SteeringLostError
 
 if TYPE_CHECKING:
     from polyglyph.clients.async_client import AsyncPolyglyph
+
+T = TypeVar("T")
 
 FIRST_WAIT_S = 0.25
 LONGEST_WAIT_S = 5.0
@@ -44,7 +47,7 @@ class Sender:
         self._answered_at = time.monotonic()
 
     async def send(self, body: dict[str, Any]) -> tuple[Reply, float]:
-        """Send one request; gives its answer and how long that took, in seconds, waiting for the server left out.
+        """Send a chat request; gives its answer and how long that took, in seconds, waiting for the server left out.
 
         Raises:
             StoppedError: The run was stopped before there was an answer.
@@ -53,13 +56,21 @@ class Sender:
             EvaluationFailedError: The request failed inside the server every time.
             PolyglyphError: The server refuses the request.
         """
+        return await self.ask(question(body))
+
+    async def ask(self, call: Call[T]) -> tuple[T, float]:
+        """Send any request until it is answered; gives and raises what `send` does.
+
+        Args:
+            call: Its `check` raises `StatusError`.
+        """
         begun = time.monotonic()
         num_tries = num_failures = 0
         while True:
             started = time.monotonic()
             try:
-                reply = await self._client.send(question(body))
-                if not reply.is_cut_off:
+                reply = await self._client.send(call)
+                if not (isinstance(reply, Reply) and reply.is_cut_off):
                     self._answered_at = time.monotonic()
                     return reply, self._answered_at - started
                 reason, asked_s = f"it ends its answers with {reply.finish_reason!r}", 0.0
