@@ -24,7 +24,7 @@ CROSS = {
     "none": "a", "plan": "abc", "opposite": "", "wrong-script-1": "a", "hint": "abcd", "auto-words": "ab",
     "random-1": "a", "random-2": "a", "random-3": "b", "random-4": "a", "random-5": "d",
 }  # fmt: skip
-SAME = {"plan": "abc"}
+SAME = {"plan": "abc", "random-3": "abd"}
 
 
 def arm(name: str, **changes) -> dict[str, object]:
@@ -168,6 +168,9 @@ def test_transfer_is_right_in_both_scripts(results):
     plan, none = (results["arms"][name]["transfer"] for name in ("plan", "none"))
     assert (plan["overall"]["value"], plan["transfer"]["value"]) == (0.75, 1.0)
     assert (none["overall"]["value"], none["transfer"]["value"]) == (0.25, 0.25)
+    # Only b is right across scripts, and it is wrong at home.
+    elsewhere = results["arms"]["random-3"]["transfer"]
+    assert (elsewhere["overall"]["value"], elsewhere["transfer"]["value"]) == (0.0, 0.0)
 
 
 def test_texts_are_described_by_script_length_and_end(results):
