@@ -13,6 +13,7 @@ from polyglyph.analysis.search.asking import Asked, Asker
 from polyglyph.analysis.search.bands import Band, Bands
 from polyglyph.analysis.search.direction import DirectionKind, Operation
 from polyglyph.analysis.search.errors import SearchError, TestItemError
+from polyglyph.analysis.search.finalists import _factor
 from polyglyph.analysis.search.folder import check_folder, report_of, write_outcome
 from polyglyph.analysis.search.lines import lines_of
 from polyglyph.analysis.search.objective import Measured, wrong_pair
@@ -221,6 +222,19 @@ def test_a_guard_is_steered_by_a_plan_of_its_query_script():
     guards = development_of(benchmark(), seed=0).guards
     drawn = {wrong_pair(item, sorted(PAIRS)) for item in guards if item.target_script == "Latn"}
     assert drawn == {("Latn", "Cyrl"), ("Latn", "Geor")}
+
+
+@pytest.mark.parametrize(
+    ("rates", "factor"),
+    [
+        ({0.7: 0.5, 1.0: 0.5, 1.4: 0.5}, 1.0),
+        ({0.7: 0.52, 1.0: 0.5, 1.4: 0.4}, 1.0),
+        ({0.7: 0.6, 1.0: 0.5, 1.4: 0.6}, 1.4),
+        ({0.5: 0.6, 0.7: 0.6, 1.0: 0.5}, 0.7),
+    ],
+)
+def test_a_pair_gets_strengths_of_its_own_only_for_a_clear_gain(rates, factor):
+    assert _factor(rates) == factor
 
 
 def test_lost_guards_cost_and_won_ones_pay_nothing():

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.text import Text
 
 from polyglyph.analysis.evaluation.benchmark import Benchmark
 from polyglyph.analysis.evaluation.options import own_model
@@ -195,7 +196,7 @@ async def _run(
             options,
             tag=tag,
             resumes=resumes,
-            watch=lambda record: say(trial_line(record)),
+            watch=lambda record: say(Text(trial_line(record), no_wrap=True, overflow="ignore")),
             say=say,
         )
 

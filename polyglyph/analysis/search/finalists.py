@@ -1,6 +1,6 @@
 """Finalists: the best trials once more, on all development items, against no steering."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,8 +11,10 @@ from polyglyph.analysis.search.objective import Bench, Measured
 from polyglyph.analysis.search.sample import Sample
 from polyglyph.analysis.search.study import TrialRecord
 
-FACTORS = (0.5, 0.7, 1.4, 2.0)
+FACTORS = (0.5, 0.7, 0.85, 1.2, 1.4)
 """Of a pair's strengths, beside 1, where each pair may have its own."""
+LEAST_GAIN = 0.03
+"""Share of a pair's questions that a factor of its own must mend: one or two of sixty are chance."""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -92,7 +94,7 @@ async def hold_final(
 
 
 async def fit_pairs(bench: Bench, development: Sample, chosen: Finalist) -> dict[Pair, float]:
-    """Give each pair the factor of the strengths that answers most of its questions right, the nearest to 1 of equals.
+    """Give each pair the factor of the strengths that answers most of its questions right, if it is clearly not 1.
 
     Args:
         bench: Tries candidates.
@@ -104,10 +106,13 @@ async def fit_pairs(bench: Bench, development: Sample, chosen: Finalist) -> dict
     for factor in FACTORS:
         tried[factor] = await bench.measure(chosen.candidate.scaled(factor), aims)
 
-    def merit(pair: Pair, factor: float) -> tuple[int, float]:
-        return tried[factor].num_right(pair), -max(factor, 1 / factor)
+    return {pair: _factor({factor: measured.rate(pair) for factor, measured in tried.items()}) for pair in bench.pairs}
 
-    return {pair: max(tried, key=lambda factor: merit(pair, factor)) for pair in bench.pairs}
+
+def _factor(rates: Mapping[float, float]) -> float:
+    """Give the factor with the highest rate, the nearest to 1 of equals; 1 where it gains too little."""
+    best = max(rates, key=lambda factor: (rates[factor], -max(factor, 1 / factor)))
+    return best if rates[best] - rates[1.0] >= LEAST_GAIN else 1.0
 
 
 def _best(records: Sequence[TrialRecord]) -> list[Candidate]:

@@ -56,9 +56,9 @@ class Measured:
             pairs=self.pairs,
         )
 
-    def num_right(self, pair: Pair) -> int:
-        """Count the right answers of a pair."""
-        return sum(right for item, right in self.aims.items() if self.pairs[item] == pair)
+    def rate(self, pair: Pair) -> float:
+        """Give the share of a pair's aims that were answered right."""
+        return _share([right for item, right in self.aims.items() if self.pairs[item] == pair])
 
     def to_json(self, pair: Pair | None = None) -> dict[str, Any]:
         """Give counts and Wilson intervals as plain JSON types, of one pair or of all."""

@@ -1,0 +1,89 @@
+"""The command line of a search: what it refuses before a server is started or asked."""
+
+import json
+
+import pytest
+from typer.testing import CliRunner
+
+from polyglyph.analysis.benchmarks.organism_corpus import corpus_documents
+from polyglyph.analysis.organism.world import make_world
+from polyglyph.analysis.search.commands import app
+from polyglyph.analysis.search.errors import SearchError
+from polyglyph.analysis.search.profiling import corpus_of, profile_corpus
+from polyglyph.clients.async_client import AsyncPolyglyph
+from polyglyph.clients.commands import app as root
+from tests.analysis.search_world import benchmark
+
+
+@pytest.fixture
+def benchmark_file(tmp_path):
+    from polyglyph.analysis.evaluation.reading import write_benchmark
+
+    path = tmp_path / "little.jsonl"
+    write_benchmark(benchmark(), path)
+    return path
+
+
+def run(*arguments):
+    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        (),
+        ("--stats", "a.parquet", "--profile", "organism"),
+        ("--stats", "a.parquet", "--url", "http://127.0.0.1:9", "--model", "somewhere"),
+        ("--stats", "a.parquet", "--operation", "scale"),
+        ("--stats", "a.parquet", "--trials", "1"),
+        ("--stats", "a.parquet", "--guard-weight", "-1"),
+    ],
+)
+def test_options_that_contradict_are_wrong_usage_and_nothing_is_written(benchmark_file, tmp_path, options):
+    result = run(benchmark_file, "-o", tmp_path / "out", *options)
+    assert result.exit_code == 2
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_folder_in_use_is_refused_before_a_server_is_started(benchmark_file, tmp_path):
+    (tmp_path / "file").write_text("mine")
+    result = CliRunner().invoke(root, ["search", str(benchmark_file), "-o", str(tmp_path), "--stats", "a.parquet"])
+    assert result.exit_code != 0
+    assert (tmp_path / "file").read_text() == "mine"
+
+
+@pytest.mark.parametrize(
+    ("name", "text"), [("nowhere.jsonl", "no corpus"), ("organism", "name the directory"), ("names", "no corpus")]
+)
+def test_a_corpus_that_is_not_there_is_refused(name, text):
+    with pytest.raises(SearchError, match=text), corpus_of(name, model=None, tag="t"):
+        pass
+
+
+async def test_profiling_asks_for_the_admin_key_before_anything_is_sent(tmp_path):
+    import httpx
+
+    asked = []
+
+    def answer(request):
+        asked.append(request.url.path)
+        return httpx.Response(403, json={"error": {"message": "needs the admin key", "code": "admin_key_required"}})
+
+    corpus = tmp_path / "c.jsonl"
+    corpus.write_text(json.dumps({"text": "a"}) + "\n")
+    async with AsyncPolyglyph("http://fake", transport=httpx.MockTransport(answer)) as client:
+        with pytest.raises(Exception, match="admin"):
+            await profile_corpus(client, corpus, tmp_path / "s.parquet", tag="t", max_tokens=1)
+    assert asked == ["/v1/routing/stats"]
+
+
+def test_the_organisms_corpus_holds_no_entity_of_its_benchmark():
+    world = make_world(0)
+    documents = list(corpus_documents(world, tag="t"))
+    asked = {fact.entity.name for fact in world.facts_of("barrier")}
+    told = {document["id"].partition(".")[0] for document in documents}
+    assert told
+    assert not told & asked
+    scripts = {document["id"].rpartition(".")[2] for document in documents}
+    assert scripts == {"Latn", "Cyrl", "Deva", "Geor"}
+    assert {document["tag"] for document in documents} == {"t"}

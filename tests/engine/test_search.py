@@ -1,0 +1,70 @@
+"""A search through a real engine: killed in the middle, it goes on, and what it writes steers the server."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from polyglyph.analysis.rules.rule_file import load_rules
+from polyglyph.analysis.search.study import FILE_NAME
+from polyglyph.contract.plan import load_plan
+from tests.support.server import START_TIMEOUT_S
+
+pytestmark = pytest.mark.timeout(2 * START_TIMEOUT_S + 600)
+PAIRS = 12
+
+
+def command(folder: Path, *words: str) -> list[str]:
+    small = ["--trials", "4", "--items", "24", "--finalists", "1", "--concurrency", "32"]
+    own = ["search", "organism", "--profile", "organism", "-o", str(folder), "--json", *small, *words]
+    return [sys.executable, "-m", "polyglyph.clients", *own, "--", "--enforce-eager"]
+
+
+def num_trials(folder: Path) -> int:
+    import sqlite3
+
+    path = folder / FILE_NAME
+    if not path.exists():
+        return 0
+    with sqlite3.connect(f"file:{path}?mode=ro", uri=True) as database:
+        tables = {name for (name,) in database.execute("select name from sqlite_master where type = 'table'")}
+        if "trials" not in tables:
+            return 0
+        (count,) = database.execute("select count(*) from trials where state in ('COMPLETE', 'PRUNED')").fetchone()
+        return int(count)
+
+
+def kill_after_two_trials(folder: Path) -> None:
+    process = subprocess.Popen(command(folder), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + START_TIMEOUT_S + 300
+    while num_trials(folder) < 2 and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.2)
+    assert process.poll() is None, "the search ended before it could be killed"
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+
+
+def test_a_killed_search_goes_on_and_its_plans_are_whole(tmp_path: Path) -> None:
+    folder = tmp_path / "found"
+    kill_after_two_trials(folder)
+    before = num_trials(folder)
+    assert not list(folder.glob("*.json")), "nothing is written before the end"
+    outcome = subprocess.run(command(folder, "--resume"), capture_output=True, text=True, check=False)
+    assert outcome.returncode == 0, outcome.stderr
+    report = json.loads(outcome.stdout)
+    assert before >= 2
+    assert num_trials(folder) == 4
+    assert [trial["trial"] for trial in report["trials"]] == [0, 1, 2, 3]
+    assert report["half"] == "development"
+    if report["chosen"] is None:
+        assert not list(folder.glob("*.plan.json"))
+        return
+    plans = [load_plan(path) for path in folder.glob("*.plan.json")]
+    assert len(plans) == PAIRS
+    assert {plan.provenance.stats_sha256 for plan in plans if plan.provenance} == {report["stats_sha256"]}
+    assert {rule.name for rule in load_rules(folder / "rules.json")} >= {"probe"}
