@@ -192,6 +192,7 @@ def test_a_judge_cannot_score_a_search():
     [
         ({"x": ""}, False, "not empty: name a new"),
         ({"trials.db": ""}, False, "--resume"),
+        ({"profile.parquet": ""}, False, "--resume"),
         ({}, True, "no search"),
         ({"x": ""}, True, "no search"),
     ],
@@ -201,6 +202,11 @@ def test_a_folder_that_is_not_the_searchs_is_refused(tmp_path, files, resumes, t
         (tmp_path / name).write_text(content)
     with pytest.raises(SearchError, match=text):
         check_folder(tmp_path, resumes=resumes)
+
+
+def test_a_search_that_was_cut_off_before_its_first_trial_goes_on(tmp_path):
+    (tmp_path / "profile.parquet").write_text("")
+    check_folder(tmp_path, resumes=True)
 
 
 def test_a_new_folder_is_made(tmp_path):

@@ -16,7 +16,7 @@ from polyglyph.analysis.evaluation.sources import find_benchmark
 from polyglyph.analysis.search.direction import Operation
 from polyglyph.analysis.search.folder import REPORT_NAME, check_folder, report_of, write_outcome
 from polyglyph.analysis.search.lines import lines_of, trial_line
-from polyglyph.analysis.search.profiling import TAG, corpus_of, profile_corpus
+from polyglyph.analysis.search.profiling import STATS_NAME, TAG, corpus_of, profile_corpus
 from polyglyph.analysis.search.search import Options, Outcome, search
 from polyglyph.clients.async_client import AsyncPolyglyph
 from polyglyph.clients.connection import AdminKey, ApiKey, Connection, Url
@@ -28,7 +28,6 @@ from polyglyph.contract.exports.reading import read_stats
 app = typer.Typer(help="Search for plans on a benchmark's development half.")
 
 STATS, CHOOSING, SENDING = "Stats", "Choosing", "Sending"
-STATS_NAME = "profile.parquet"
 MAX_CONCURRENCY = 100
 """As many connections as the client's pool holds."""
 

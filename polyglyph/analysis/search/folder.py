@@ -14,6 +14,7 @@ from polyglyph.analysis.rules.rule_file import RuleFile
 from polyglyph.analysis.search.auto import policy_of
 from polyglyph.analysis.search.direction import plan_name
 from polyglyph.analysis.search.errors import SearchError
+from polyglyph.analysis.search.profiling import STATS_NAME
 from polyglyph.analysis.search.search import Outcome
 from polyglyph.analysis.search.study import FILE_NAME as TRIALS_NAME
 from polyglyph.contract.plan import Plan
@@ -29,15 +30,15 @@ def check_folder(folder: Path, *, resumes: bool) -> None:
     """Make the folder of a search, or refuse one that holds something else.
 
     Raises:
-        SearchError: It is a file, holds something while this is not to resume it, or holds no trials to resume.
+        SearchError: It is a file, holds something while this is not to resume it, or holds nothing to resume.
     """
     if folder.exists() and not folder.is_dir():
         raise SearchError(f"--output: {folder} is a file; name a folder")
-    has_trials = (folder / TRIALS_NAME).is_file()
+    has_begun = any((folder / name).is_file() for name in (TRIALS_NAME, STATS_NAME))
     if folder.is_dir() and any(folder.iterdir()) and not resumes:
-        advice = "go on with it by --resume, or name another" if has_trials else "name a new or empty one"
+        advice = "go on with it by --resume, or name another" if has_begun else "name a new or empty one"
         raise SearchError(f"--output: {folder} is not empty: {advice}")
-    if resumes and not has_trials:
+    if resumes and not has_begun:
         raise SearchError(f"--resume: {folder} holds no search to go on with; leave out --resume to begin one")
     try:
         folder.mkdir(parents=True, exist_ok=True)

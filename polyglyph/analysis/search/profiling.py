@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from polyglyph.clients.async_client import AsyncPolyglyph
 
 TAG = "polyglyph-search"
+STATS_NAME = "profile.parquet"
 ORGANISM = "organism"
 CONCURRENCY = 32
 """Documents in flight at once."""
