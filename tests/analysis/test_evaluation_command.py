@@ -14,9 +14,16 @@ from typing import Any
 import pytest
 import typer.testing
 
-from polyglyph.analysis.evaluation.judging import VERDICTS, read_verdict
-from polyglyph.analysis.evaluation.log import ANSWERS
+from polyglyph.analysis.evaluation.arm import ArmKind
+from polyglyph.analysis.evaluation.benchmark import Header, Prompts
+from polyglyph.analysis.evaluation.item import Item
+from polyglyph.analysis.evaluation.judging import read_verdict
+from polyglyph.analysis.evaluation.log import ANSWERS, VERDICTS
+from polyglyph.analysis.evaluation.ranking import RANKINGS, RANKS
 from polyglyph.analysis.evaluation.reading import write_benchmark
+from polyglyph.analysis.evaluation.report import ITEMS_NAME, RESULTS_NAME, TABLES_NAME
+from polyglyph.analysis.evaluation.run_record import FILE_NAME
+from polyglyph.analysis.evaluation.table import FILE_NAME as TABLE
 from tests.analysis.evaluation_server import EvaluationServer, answering
 from tests.analysis.test_evaluation_runner import NUM_JOBS, PLANS, benchmark
 from tests.clients.terminal import Terminal
@@ -221,3 +228,11 @@ def test_a_judges_verdicts_are_kept_and_gone_on_with(server: EvaluationServer, f
 )
 def test_a_verdict_is_the_last_word_that_is_one(reply: str, verdict: bool | None) -> None:
     assert read_verdict(reply) is verdict
+
+
+def test_the_page_names_every_kind_of_arm_every_field_and_every_file() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "evaluate.md").read_text(encoding="utf-8")
+    fields = [*Item.model_fields, *(name for name in Header.model_fields if name != "schema_"), *Prompts.model_fields]
+    files = [FILE_NAME, ANSWERS, VERDICTS, RANKINGS, RANKS, TABLE, RESULTS_NAME, TABLES_NAME, ITEMS_NAME]
+    missing = [word for word in [*(kind.value for kind in ArmKind), *fields, *files] if f"`{word}`" not in page]
+    assert not missing
