@@ -24,7 +24,7 @@ CROSS = {
     "none": "a", "plan": "abc", "opposite": "", "wrong-script-1": "a", "hint": "abcd", "auto-words": "ab",
     "random-1": "a", "random-2": "a", "random-3": "b", "random-4": "a", "random-5": "d",
 }  # fmt: skip
-SAME = {"plan": "abc", "random-3": "abd"}
+SAME = {"plan": "abc", "random-3": "acd"}
 
 
 def arm(name: str, **changes) -> dict[str, object]:
@@ -390,6 +390,11 @@ def test_pooled_runs_keep_their_entities_apart(benchmark, run, answers, tmp_path
     assert "random-1" in pooled["left_out"]
     assert set(pooled["runs"]) == {"seed-0", "seed-1"}
     assert "tiny and 1 more" in render(pooled)
+    assert "cannot_be_computed" in pooled["rank_consistency"]
+    ranks = pl.DataFrame({"item": ["0.Latn", "0.Cyrl"], "arm": ["none"] * 2, "ranking": [[0, 1], [0, 1]]})
+    for folder in folders.values():
+        ranks.write_parquet(folder / "ranks.parquet")
+    assert pool(folders)["rank_consistency"]["none"]["questions"] == 2
     alone = pool({"seed-0": folders["seed-0"]})["arms"]["plan"]["cross"]["against_none"]["difference"]
     one, two = (figure["bootstrap_95"] for figure in (alone, cross["against_none"]["difference"]))
     assert two[1] - two[0] < one[1] - one[0]

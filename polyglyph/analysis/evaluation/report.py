@@ -53,7 +53,7 @@ def write_report(
         raise EvaluationRefusedError("there are no answers to report on; run the evaluation first")
     arms = arms_of(run["arms"])
     frame = measure(benchmark, arms, answers, verdicts=verdicts)
-    ranks = _read_ranks(folder / RANKS_NAME) if ranks is None else ranks
+    ranks = read_ranks(folder) if ranks is None else ranks
     header = benchmark.header
     document = {
         "schema": SCHEMA,
@@ -75,7 +75,16 @@ def write_report(
     return document
 
 
-def _read_ranks(path: Path) -> pl.DataFrame | None:
+def read_ranks(folder: Path) -> pl.DataFrame | None:
+    """Read a run's rankings of candidates; None where there are none.
+
+    Returns:
+        Columns item, arm and ranking: indices of the item's candidates, the best first.
+
+    Raises:
+        EvaluationRefusedError: The file has other columns, or cannot be read.
+    """
+    path = folder / RANKS_NAME
     if not path.exists():
         return None
     try:

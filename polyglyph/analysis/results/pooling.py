@@ -10,7 +10,7 @@ import polars as pl
 from polyglyph.analysis.evaluation.arm import Arm
 from polyglyph.analysis.evaluation.errors import EvaluationRefusedError
 from polyglyph.analysis.evaluation.measures import arms_of
-from polyglyph.analysis.evaluation.report import ITEMS_NAME, RESULTS_NAME, SCHEMA
+from polyglyph.analysis.evaluation.report import ITEMS_NAME, RESULTS_NAME, SCHEMA, read_ranks
 from polyglyph.analysis.results.findings import findings_of
 
 POOLED_SCHEMA = "polyglyph.pooled-evaluation/1"
@@ -49,7 +49,7 @@ def pool(folders: Mapping[str, Path], *, seed: int = 0) -> dict[str, Any]:
         },
         "runs": {name: _summary(document) for name, document in documents.items()},
         "left_out": left_out,
-        **findings_of(pooled, arms, seed=seed),
+        **findings_of(pooled, arms, ranks=_ranks(folders), seed=seed),
     }
 
 
@@ -73,6 +73,13 @@ def _frame(name: str, folder: Path) -> pl.DataFrame:
     own = [pl.format("{}:{}", pl.lit(name), pl.col(column)).alias(column) for column in ("item", "entity", "fact")]
     model = pl.format("{}:{}", pl.lit(name), pl.col("arm")).alias("model")
     return frame.with_columns(*own, model, pl.lit(name).alias("run"))
+
+
+def _ranks(folders: Mapping[str, Path]) -> pl.DataFrame | None:
+    """Give the rankings of the runs that have some."""
+    found = {name: ranks for name, folder in folders.items() if (ranks := read_ranks(folder)) is not None}
+    own = [ranks.with_columns(pl.format("{}:{}", pl.lit(name), "item").alias("item")) for name, ranks in found.items()]
+    return pl.concat(own) if own else None
 
 
 def _common_arms(arms_by_run: Sequence[Sequence[Arm]]) -> tuple[list[Arm], list[str]]:
