@@ -5,7 +5,12 @@ import json
 import pytest
 from typer.testing import CliRunner
 
+from polyglyph.analysis.benchmarks.names import names_benchmark
+from polyglyph.analysis.benchmarks.names_corpus import names_documents
 from polyglyph.analysis.benchmarks.organism_corpus import corpus_documents
+from polyglyph.analysis.names.atlas import make_atlas
+from polyglyph.analysis.names.question import bridge_questions
+from polyglyph.analysis.names.script import SCRIPTS
 from polyglyph.analysis.organism.world import make_world
 from polyglyph.analysis.search.commands import app
 from polyglyph.analysis.search.errors import SearchError
@@ -53,7 +58,7 @@ def test_a_folder_in_use_is_refused_before_a_server_is_started(benchmark_file, t
 
 
 @pytest.mark.parametrize(
-    ("name", "text"), [("nowhere.jsonl", "no corpus"), ("organism", "name the directory"), ("names", "no corpus")]
+    ("name", "text"), [("nowhere.jsonl", "no corpus"), ("organism", "name the directory"), ("names:x", "no corpus")]
 )
 def test_a_corpus_that_is_not_there_is_refused(name, text):
     with pytest.raises(SearchError, match=text), corpus_of(name, model=None, tag="t"):
@@ -87,3 +92,14 @@ def test_the_organisms_corpus_holds_no_entity_of_its_benchmark():
     scripts = {document["id"].rpartition(".")[2] for document in documents}
     assert scripts == {"Latn", "Cyrl", "Deva", "Geor"}
     assert {document["tag"] for document in documents} == {"t"}
+
+
+def test_the_names_corpus_holds_no_city_of_its_benchmark():
+    atlas = make_atlas(0)
+    documents = list(names_documents(atlas, tag="t", per_script=5))
+    benchmark_questions = {item.question for item in names_benchmark(0, per_pair=5, atlas=atlas).items}
+    bridges = {question.text for question in bridge_questions(atlas)}
+    told = {document["messages"][-1]["content"] for document in documents}
+    assert told <= bridges
+    assert not told & benchmark_questions
+    assert {document["id"].partition(".")[0] for document in documents} == set(SCRIPTS)

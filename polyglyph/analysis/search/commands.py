@@ -38,7 +38,7 @@ class Source:
 
     Attributes:
         file: Stats.
-        corpus: A corpus' path, or `organism`.
+        corpus: A corpus' path, `organism` or `names`.
         num_tokens: To generate for each of its messages.
         tag: Of the stats to use; None for all of a file, and our own for a corpus.
         model: Directory of the model that is asked, where known.
@@ -76,7 +76,7 @@ def command(
         typer.Option(
             "--profile",
             metavar="CORPUS",
-            help="Make the stats from a corpus that the model knows in every script; 'organism' for the organism's.",
+            help="Make the stats from a corpus that the model knows in every script; 'organism' or 'names' for ours.",
             rich_help_panel=STATS,
         ),
     ] = None,

@@ -14,38 +14,50 @@ if TYPE_CHECKING:
 
 TAG = "polyglyph-search"
 STATS_NAME = "profile.parquet"
-ORGANISM = "organism"
+ORGANISM, NAMES = "organism", "names"
 CONCURRENCY = 32
 """Documents in flight at once."""
 
 
 @contextmanager
 def corpus_of(name: str, *, model: Path | None, tag: str) -> Iterator[Path]:
-    """Give a corpus' path; the organism's is made for the length of the block.
+    """Give a corpus' path; one of our own is made for the length of the block.
 
     Args:
-        name: A path, `organism` for the one of the model, or `organism:DIR` for another organism's world.
+        name: A path, or `organism` for the one of the model, `organism:DIR` for another organism's world, `names` or
+            `names:SEED` for real names.
         model: Directory of the model that is asked, where known.
         tag: Of the made corpus' documents.
 
     Raises:
         SearchError: There is no such corpus, or the model's directory is not known.
     """
-    word, _, rest = name.partition(":")
-    if Path(name).exists() or word != ORGANISM:
-        if not Path(name).exists():
-            raise SearchError(f"--profile: there is no corpus {name}; expected a file or folder, or 'organism'")
+    if Path(name).exists():
         yield Path(name)
         return
-    directory = Path(rest) if rest else model
-    if directory is None:
-        raise SearchError("--profile organism: name the directory of the organism that is served, as organism:DIR")
-    from polyglyph.analysis.benchmarks.organism_corpus import write_corpus
-
     with tempfile.TemporaryDirectory(prefix="polyglyph-") as folder:
-        path = Path(folder) / "organism.jsonl"
-        write_corpus(directory, path, tag=tag)
+        path = Path(folder) / "corpus.jsonl"
+        _write_own(name, path, model=model, tag=tag)
         yield path
+
+
+def _write_own(name: str, path: Path, *, model: Path | None, tag: str) -> None:
+    word, _, rest = name.partition(":")
+    if word == ORGANISM:
+        from polyglyph.analysis.benchmarks.organism_corpus import write_corpus
+
+        directory = Path(rest) if rest else model
+        if directory is None:
+            raise SearchError("--profile organism: name the directory of the organism that is served, as organism:DIR")
+        write_corpus(directory, path, tag=tag)
+    elif word == NAMES and (not rest or (rest.isascii() and rest.isdigit())):
+        from polyglyph.analysis.benchmarks.names_corpus import write_names_corpus
+
+        write_names_corpus(path, seed=int(rest or 0), tag=tag)
+    else:
+        raise SearchError(
+            f"--profile: there is no corpus {name}; expected a file, a folder, organism, organism:DIR, names or names:SEED"
+        )
 
 
 async def profile_corpus(client: "AsyncPolyglyph", corpus: Path, target: Path, *, tag: str, max_tokens: int) -> None:
