@@ -56,7 +56,7 @@ def _write_own(name: str, path: Path, *, model: Path | None, tag: str) -> None:
         write_names_corpus(path, seed=int(rest or 0), tag=tag)
     else:
         raise SearchError(
-            f"--profile: there is no corpus {name}; expected a file or folder, organism, organism:DIR, names, names:SEED"
+            f"--profile: there is no corpus {name}; expected a path, organism, organism:DIR, names or names:SEED"
         )
 
 
