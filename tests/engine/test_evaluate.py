@@ -5,10 +5,12 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import polars as pl
+import psutil
 import pytest
 
 from polyglyph import bundled_organism, bundled_plans
@@ -56,7 +58,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 
 def command(benchmark: Path, folder: Path, server: Server, *words: str) -> list[str]:
-    common = ["--arms", ARMS, "--url", server.url, "--patience", "1", "--json"]
+    common = ["--arms", ARMS, "--url", server.url, "--patience", "1", "--rank", "--rank-facts", "3", "--json"]
     return [sys.executable, "-m", "polyglyph.clients", "evaluate", str(benchmark), "-o", str(folder), *common, *words]
 
 
@@ -75,6 +77,8 @@ def test_a_run_cut_by_a_killed_server_goes_on_to_what_an_uncut_one_gives(
     assert whole.returncode == 0, whole.stderr
     document = json.loads(whole.stdout)
     assert {arm["name"] for arm in document["run"]["arms"]} == {"none", "plan", "opposite", "hint"}
+    ranked = document["rank_consistency"]
+    assert {name: figures["questions"] for name, figures in ranked.items()} == {"none-direct": 9, "plan-direct": 9}
     # Everyone asks the 30 questions across scripts; at home only `none` and the hint ask otherwise than `none` does.
     found = {answer.arm: 0 for answer in answers(tmp_path / "whole")}
     for answer in answers(tmp_path / "whole"):
@@ -86,11 +90,8 @@ def test_a_run_cut_by_a_killed_server_goes_on_to_what_an_uncut_one_gives(
     with serving(tmp_path_factory.mktemp("killed"), FLAGS) as doomed:
         words = command(benchmark, tmp_path / "cut", doomed, "--plans", str(plans), "--concurrency", "1")
         process = subprocess.Popen(words, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
-        while process.poll() is None and not (tmp_path / "cut" / ANSWERS).exists():
-            pass
-        while process.poll() is None and len((tmp_path / "cut" / ANSWERS).read_bytes().splitlines()) < 20:
-            pass
-        doomed.process.kill()
+        wait_for_answers(process, tmp_path / "cut", 20)
+        kill(doomed.process.pid)
         _, said = process.communicate(timeout=120)
     assert process.returncode == 3, said
     assert "go on with --resume" in said and "no server answers" in said
@@ -102,7 +103,25 @@ def test_a_run_cut_by_a_killed_server_goes_on_to_what_an_uncut_one_gives(
     assert resumed.returncode == 0, resumed.stderr
     assert answers(tmp_path / "cut")[: len(before)] == before
     assert comparable(tmp_path / "cut") == comparable(tmp_path / "whole")
+    assert json.loads(resumed.stdout)["rank_consistency"] == ranked
     assert len(pl.read_parquet(tmp_path / "cut" / "answers.parquet")) == 140
+
+
+def wait_for_answers(process: "subprocess.Popen[str]", folder: Path, number: int) -> None:
+    log = folder / ANSWERS
+    while not (log.exists() and len(log.read_bytes().splitlines()) >= number):
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(0.05)
+            return
+
+
+def kill(pid: int) -> None:
+    """Kill a server and its engine as a power cut would."""
+    process = psutil.Process(pid)
+    for victim in (process, *process.children(recursive=True)):
+        # Python's own tracker holds no state of ours; it alone can take away the shared memory of the dead.
+        if "resource_tracker" not in " ".join(victim.cmdline()):
+            victim.kill()
 
 
 def comparable(folder: Path) -> dict[Any, Any]:

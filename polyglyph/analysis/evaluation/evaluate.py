@@ -230,7 +230,7 @@ def _array(frequencies: Frequencies | None) -> "np.ndarray[Any, Any] | None":
 
 
 def _check_pairs(made: Arms, items: Sequence[Item], plan_set: PlanSet, settings: Settings) -> None:
-    is_steered = any(arm.steering.keys() - {ANY_PAIR} for arm in made.arms)
+    is_steered = any(arm.steering.keys() & plan_set.plans.keys() for arm in made.arms)
     if is_steered and not settings.allows_missing_pairs:
         plan_set.check_covers({item.pair for item in items if item.is_cross})
 

@@ -11,7 +11,7 @@ from polyglyph.clients.calls import Call
 from polyglyph.clients.errors import ServerUnreachableError
 from polyglyph.clients.profile.asking import StatusError
 from polyglyph.clients.profile.stop import Stop
-from polyglyph.contract.errors import SteeringLostError
+from polyglyph.contract.errors import PolyglyphError, SteeringLostError
 
 if TYPE_CHECKING:
     from polyglyph.clients.async_client import AsyncPolyglyph
@@ -29,7 +29,7 @@ AWAY = frozenset({408, 429, 502, 503, 504})
 """Answers of a server that is busy, or of what stands before one that is gone."""
 
 
-class StoppedError(Exception):
+class StoppedError(PolyglyphError):
     """The run was stopped while a request waited to be sent again."""
 
 
@@ -101,7 +101,7 @@ class Sender:
             await asyncio.wait_for(self._stop.asked.wait(), seconds)
         except TimeoutError:
             return
-        raise StoppedError
+        raise StoppedError("the run was stopped")
 
 
 def _back_off_s(num_tries: int) -> float:
