@@ -60,6 +60,7 @@ class RuleTrial:
 async def try_rules(
     bench: Bench,
     development: Sample,
+    asked: Sample,
     unsteered: Measured,
     *,
     fields: Mapping[Pair, Any],
@@ -71,7 +72,8 @@ async def try_rules(
 
     Args:
         bench: Asks.
-        development: All development items: what rules are fitted on and, out of fold, tried on.
+        development: All development items: what rules are fitted on, and guess out of fold.
+        asked: Those of them that are asked with the plans that were guessed.
         unsteered: The same without steering.
         fields: The `steering` field of every pair.
         away: Plans of the rule that needs no source, by query script; empty for no such rule.
@@ -102,11 +104,10 @@ async def try_rules(
             left_out[name] = str(error)
             continue
         steering = {
-            item.id: {**fields, **own}.get((item.target_script, guess))
+            item.id: None if guess is None else {**fields, **own}.get((item.target_script, guess))
             for item, guess in zip(items, guesses, strict=True)
-            if guess is not None
         }
-        measured = await bench.ask(development, {item.id: steering.get(item.id) for item in items})
+        measured = await bench.ask(asked, steering)
         trials.append(
             RuleTrial(
                 rule=rule,

@@ -94,7 +94,10 @@ def command(
         int, typer.Option("--items", min=2, help="Development items per trial.", rich_help_panel=CHOOSING)
     ] = 360,
     finalists: Annotated[
-        int, typer.Option("--finalists", min=1, help="Trials that are asked them all.", rich_help_panel=CHOOSING)
+        int,
+        typer.Option(
+            "--finalists", min=1, help="Trials that are asked every item they are to mend.", rich_help_panel=CHOOSING
+        ),
     ] = 5,
     operation: Annotated[
         list[Operation] | None,

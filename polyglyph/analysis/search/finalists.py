@@ -1,4 +1,4 @@
-"""Finalists: the best trials once more, on all development items, against no steering."""
+"""Finalists: the best trials once more, on every development item that they are to mend, against no steering."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ LEAST_GAIN = 0.03
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Finalist:
-    """A candidate on all development items.
+    """A candidate on all development aims, and guards.
 
     Attributes:
         candidate: What was tried.
@@ -45,7 +45,7 @@ class Final:
     """The end of a search.
 
     Attributes:
-        unsteered: All development items without steering.
+        unsteered: The same items without steering.
         finalists: Best first.
         away: The best candidate that needs no source; None where none was tried.
     """
@@ -64,11 +64,11 @@ class Final:
 async def hold_final(
     bench: Bench, development: Sample, records: Sequence[TrialRecord], *, num_finalists: int, guard_weight: float
 ) -> Final:
-    """Ask all development items under the best trials, and under the best way that needs no source.
+    """Ask the best trials, and the best way that needs no source, all that they are to mend.
 
     Args:
         bench: Tries candidates.
-        development: All development items.
+        development: All development aims, and guards.
         records: The trials.
         num_finalists: How many of them that were asked the whole sample.
         guard_weight: Of the objective.
@@ -98,7 +98,7 @@ async def fit_pairs(bench: Bench, development: Sample, chosen: Finalist) -> dict
 
     Args:
         bench: Tries candidates.
-        development: All development items; the guards are left out.
+        development: All development aims; its guards are left out.
         chosen: What is scaled.
     """
     aims = Sample(aims=development.aims, guards=())

@@ -67,6 +67,11 @@ def sample_of(development: Sample, *, num_items: int) -> Sample:
     return Sample(aims=development.aims[: max(1, num_items - num_guards)], guards=development.guards[:num_guards])
 
 
+def final_of(development: Sample) -> Sample:
+    """Give what finalists are asked: every aim, and half as many guards at most, of which there may be far more."""
+    return Sample(aims=development.aims, guards=development.guards[: max(1, len(development.aims) // 2)])
+
+
 def check_development(items: Iterable[Item]) -> None:
     """Refuse what is not of the development half.
 

@@ -21,7 +21,7 @@ from polyglyph.analysis.search.errors import SearchError
 from polyglyph.analysis.search.finalists import Final, Finalist, fit_pairs, hold_final
 from polyglyph.analysis.search.frequencies import script_frequencies
 from polyglyph.analysis.search.objective import Bench, Judge
-from polyglyph.analysis.search.sample import Sample, development_of, sample_of
+from polyglyph.analysis.search.sample import Sample, development_of, final_of, sample_of
 from polyglyph.analysis.search.space import Space
 from polyglyph.analysis.search.study import Course, TrialRecord, run_study
 from polyglyph.clients.profile.asking import first_model
@@ -39,7 +39,7 @@ class Options:
     Attributes:
         num_trials: Trials, the unsteered one included.
         num_items: Development items that a trial is asked.
-        num_finalists: Trials that are asked all development items.
+        num_finalists: Trials that are asked every development aim.
         operations: What may be done with a direction.
         guard_weight: What a lost guard costs, against a mended aim.
         fits_pairs: Whether every pair gets strengths of its own in the end.
@@ -138,11 +138,12 @@ async def search(
         resumes=resumes,
         watch=watch,
     )
-    say(f"asking all {len(development.aims) + len(development.guards)} development items under the best")
+    asked = final_of(development)
+    say(f"asking {len(asked.aims)} aims and {len(asked.guards)} guards of the development half under the best")
     final = await hold_final(
-        bench, development, records, num_finalists=options.num_finalists, guard_weight=options.guard_weight
+        bench, asked, records, num_finalists=options.num_finalists, guard_weight=options.guard_weight
     )
-    factors = await _factors(bench, development, final, fits_pairs=options.fits_pairs)
+    factors = await _factors(bench, asked, final, fits_pairs=options.fits_pairs)
     maker = _Maker(bench, final, facts, factors, num_trials=len(records))
     plans, away = maker.plans(), maker.away()
     rules: list[RuleTrial] = []
@@ -152,6 +153,7 @@ async def search(
         rules, left_out = await try_rules(
             bench,
             development,
+            asked,
             final.unsteered,
             fields={pair: field_of(plan) for pair, plan in plans.items()},
             away=away,
