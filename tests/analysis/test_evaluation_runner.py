@@ -361,7 +361,7 @@ async def test_the_servers_own_policy_is_an_arm(server: EvaluationServer, tmp_pa
 
 
 async def test_the_record_holds_what_is_needed_to_repeat_the_run(server: EvaluationServer, tmp_path: Path) -> None:
-    done = await run(server, tmp_path, "all", seed=7)
+    done = await run(server, tmp_path, "all", seed=7, limit=20)
     record = json.loads((tmp_path / FILE_NAME).read_text())
     assert record["schema"] == "polyglyph.evaluation-run/1"
     assert record["benchmark"]["sha256"] == benchmark().sha256
