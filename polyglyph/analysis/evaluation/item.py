@@ -27,7 +27,7 @@ class Item(Document):
         answers: Every accepted answer, in the target script.
         source_answers: The same in the source script, for scorers that count a right answer in the wrong script.
         candidates: All answers that are possible, for RankC.
-        system: System message of this item in every arm, in place of the benchmark's: a text that the question is about.
+        system: System message of this item in every arm, in place of the benchmark's: what the question is about.
         context: Text in the source language that holds the answer.
         entity_hint: The entity written in the source script.
         half: Which half the item belongs to; drawn by entity where absent.
