@@ -358,6 +358,9 @@ async def test_the_servers_own_policy_is_an_arm(server: EvaluationServer, tmp_pa
     await run(server, tmp_path, "auto-policy")
     found = [answer for answer in answers(tmp_path) if answer.arm == "auto-policy"]
     assert len(found) == 80 and {answer.guessed_source for answer in found} == {"Latn"}
+    server.policy = parse_policy({"otherwise": {"plan": "to-cyrl"}})
+    with pytest.raises(RunFolderError, match="fingerprint"):
+        await run(server, tmp_path, "auto-policy", resumes=True)
 
 
 async def test_the_record_holds_what_is_needed_to_repeat_the_run(server: EvaluationServer, tmp_path: Path) -> None:

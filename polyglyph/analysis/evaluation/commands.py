@@ -18,6 +18,7 @@ from polyglyph.analysis.evaluation.finishing import TABLE_NAME, finish
 from polyglyph.analysis.evaluation.judging import judge_of
 from polyglyph.analysis.evaluation.log import ANSWERS
 from polyglyph.analysis.evaluation.options import (
+    check_installed,
     load_rule_file,
     modes_of,
     numbers_of,
@@ -179,6 +180,7 @@ def command(
     Without --url (or POLYGLYPH_URL) a server is started for the length of the command. Ctrl-C ends the run; --resume
     goes on with it.
     """
+    check_installed()
     base = context.obj if isinstance(context.obj, Connection) else Connection.from_environment()
     connection = Connection(url, api_key, admin_key).over(base)
     is_own = connection.url is None

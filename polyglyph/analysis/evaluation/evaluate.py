@@ -33,6 +33,8 @@ from polyglyph.analysis.evaluation.selection import Half, chosen_items
 from polyglyph.analysis.evaluation.sender import Sender
 from polyglyph.clients.profile.asking import first_model
 from polyglyph.clients.profile.stop import Stop
+from polyglyph.contract.base import digest
+from polyglyph.contract.policy import Policy
 
 if TYPE_CHECKING:
     import numpy as np
@@ -137,18 +139,19 @@ async def evaluate(
     frequencies = earlier.frequencies if earlier else None
     if frequencies is None and _needs_frequencies(settings.choice, plan_set):
         frequencies = await measure_frequencies(sender, asking, benchmark.items, concurrency=settings.concurrency)
+    policy = await client.policy.get()
     materials = Materials(
         items=items,
         prompts=benchmark.header.prompts,
         plan_set=plan_set,
         steerable=steerable,
         rules=rules,
-        has_policy=bool((await client.policy.get()).rules()),
+        has_policy=bool(policy.rules()),
         frequencies_LE=_array(frequencies),
     )
     made = make_arms(settings.choice, materials)
     _check_pairs(made, items, plan_set, settings)
-    fingerprints = {arm.name: _fingerprints(arm, steerable) for arm in made.arms}
+    fingerprints = {arm.name: _fingerprints(arm, steerable, policy) for arm in made.arms}
     record = RunRecord(
         benchmark=_benchmark_record(benchmark, items, argument),
         half=settings.half,
@@ -235,9 +238,11 @@ def _check_pairs(made: Arms, items: Sequence[Item], plan_set: PlanSet, settings:
         plan_set.check_covers({item.pair for item in items if item.is_cross})
 
 
-def _fingerprints(arm: Arm, steerable: Steerable) -> dict[tuple[str, str], str]:
+def _fingerprints(arm: Arm, steerable: Steerable, policy: Policy) -> dict[tuple[str, str], str]:
+    """Give what each pair's field stands for: the fingerprint of its edits, or the digest of the server's policy."""
     return {
-        pair: "" if pair == ANY_PAIR else steerable.fingerprint_of(steering) for pair, steering in arm.steering.items()
+        pair: digest(policy.to_json()) if pair == ANY_PAIR else steerable.fingerprint_of(steering)
+        for pair, steering in arm.steering.items()
     }
 
 

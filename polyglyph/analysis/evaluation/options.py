@@ -1,6 +1,7 @@
 """What the options of `polyglyph evaluate` say, as the values that a run takes."""
 
 import math
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
@@ -10,13 +11,28 @@ from polyglyph import bundled_organism, bundled_plans
 from polyglyph.analysis.evaluation.arms import Mode
 from polyglyph.analysis.evaluation.benchmark import Benchmark, Scorer
 from polyglyph.analysis.evaluation.reading import make_benchmark
+from polyglyph.clients.errors import MissingDependencyError
 from polyglyph.contract.edits import MAX_STRENGTH
 
 if TYPE_CHECKING:
     from polyglyph.analysis.rules.rule import Rule
 
 MODES: tuple[Mode, ...] = get_args(Mode)
+NEEDED = ("polars", "scipy", "statsmodels")
 RULES_NAME = "rules.json"
+
+
+def check_installed() -> None:
+    """Refuse to begin a run whose report could not be written.
+
+    Raises:
+        MissingDependencyError: Names the extra that brings what is missing.
+    """
+    missing = [name for name in NEEDED if find_spec(name) is None]
+    if missing:
+        raise MissingDependencyError(
+            f"this command needs {', '.join(missing)}, which is not installed here: pip install 'polyglyph[analysis]'"
+        )
 
 
 def words_of(value: str, option: str) -> tuple[str, ...]:

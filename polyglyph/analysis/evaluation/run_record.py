@@ -29,7 +29,14 @@ Frequencies = tuple[tuple[float, ...], ...]
 
 
 class SteeringRecord(Document):
-    """What an arm sends for one pair of scripts."""
+    """What an arm sends for one pair of scripts, and what it stands for.
+
+    Attributes:
+        query: Query script; `*` for all.
+        source: Source script; `*` for all.
+        field: The `steering` field.
+        fingerprint: Of the edits; of the whole policy where the server's own policy chooses.
+    """
 
     query: str
     source: str
