@@ -85,7 +85,7 @@ def test_a_chunk_far_longer_than_the_ring_keeps_its_state(implementation):
     step = partial(implementation, row_R=on_device([2]), rows=rows, automaton=automaton, out=notes)
 
     step(query_start_R1=on_device([0, 1000]), start_position_R=on_device([0]), input_ids_T=ids, num_tokens=1000)
-    assert notes.phase_T.tolist() == [0] * 300 + [2] * 101 + [1] * 590 + [2] * 9 + [0] * 24
+    assert notes.phase_T.tolist() == [0] * 300 + [2] * 100 + [1] * 590 + [2] * 10 + [0] * 24
     step(query_start_R1=on_device([0, 1]), start_position_R=on_device([996]), input_ids_T=ids, num_tokens=1)
     assert notes.phase_T[:2].tolist() == [2, 0]
 

@@ -50,7 +50,7 @@ class Life:
         if position < self.prompt_len:
             return "prompt"
         is_open = False
-        for token in self.tokens[:position]:
+        for token in self.tokens[: position + 1]:
             is_open = {OPEN: True, CLOSE: False}.get(token, is_open)
         return "reasoning" if is_open else "answer"
 

@@ -8,9 +8,9 @@ PROMPT, REASONING, ANSWER = 0, 1, 2
 def phases_of(
     text: Sequence[int], prompt_len: int, opens: Sequence[Sequence[int]], closes: Sequence[Sequence[int]]
 ) -> list[int]:
-    """Give every token's phase: what the text before it says."""
-    generated = [REASONING if is_open else ANSWER for is_open in open_before(text, opens, closes)]
-    return [PROMPT] * min(prompt_len, len(text)) + generated[prompt_len : len(text)]
+    """Give every token's phase: what the text up to it, itself included, says."""
+    generated = [REASONING if is_open else ANSWER for is_open in open_before(text, opens, closes)[1:]]
+    return [PROMPT] * min(prompt_len, len(text)) + generated[prompt_len:]
 
 
 def open_before(text: Sequence[int], opens: Sequence[Sequence[int]], closes: Sequence[Sequence[int]]) -> list[bool]:

@@ -64,12 +64,10 @@ def _walk(
         length = np.diff(first, append=len(request_G))
         entry = _entry_states(row_G[first], position_G[first], rows)
         after_G = _carry(automaton.table.numpy().T[_classes(ids_G, automaton)], first, entry, longest=length.max())
-        before_G = np.roll(after_G, 1)
-        before_G[first] = entry
         # What a later token of the chunk overwrites is left out: NumPy promises no order of writes.
         kept = (first + length).repeat(length) - np.arange(len(request_G)) <= width
         _remember(row_G[kept], position_G[kept], after_G[kept], rows)
-    return np.where(automaton.is_reasoning.numpy()[before_G], REASONING, ANSWER)
+    return np.where(automaton.is_reasoning.numpy()[after_G], REASONING, ANSWER)
 
 
 def _remember(row_G: Array, position_G: Array, state_G: Array, rows: RequestRows) -> None:

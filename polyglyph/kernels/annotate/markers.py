@@ -24,7 +24,7 @@ class MarkerAutomaton:
     Attributes:
         tokens: int32 [C], the distinct marker tokens, ascending; token c has class c + 1.
         table: int32 [S, C + 1], the state after a token of that class.
-        is_reasoning: bool [S], whether a token read *from* this state is a reasoning token.
+        is_reasoning: bool [S], whether a token read *into* this state is a reasoning token.
     """
 
     tokens: Tensor

@@ -39,5 +39,6 @@ def _advance(row: int, position: int, token: int, rows: RequestRows, automaton: 
         return PROMPT
     before = rows.start_state_P[row] if position == prompt_len else rows.ring_PW[row, (position - 1) % width]
     classes = [0, *(index + 1 for index, marker in enumerate(automaton.tokens.tolist()) if marker == token)]
-    rows.ring_PW[row, position % width] = automaton.table[before, classes[-1]]
-    return REASONING if automaton.is_reasoning[before] else ANSWER
+    after = automaton.table[before, classes[-1]]
+    rows.ring_PW[row, position % width] = after
+    return REASONING if automaton.is_reasoning[after] else ANSWER

@@ -101,10 +101,10 @@ def _annotate_kernel(
         marker = tl.arange(0, BLOCK_C)
         token_C = tl.load(tokens_C + marker, mask=marker < C, other=-1)
         for index in range(prompt_end, end):
-            phase = tl.where(tl.load(is_reasoning_S + state) != 0, 1, 2)
-            tl.store(out_phase_T + index, phase)
-            tl.store(out_slot_T + index, tl.load(slots + phase))
             token = tl.load(input_ids_T + index)
             token_class = tl.sum(tl.where((token_C == token) & (marker < C), marker + 1, 0))
             state = tl.load(table_SC + state.to(tl.int64) * (C + 1) + token_class)
+            phase = tl.where(tl.load(is_reasoning_S + state) != 0, 1, 2)
+            tl.store(out_phase_T + index, phase)
+            tl.store(out_slot_T + index, tl.load(slots + phase))
             tl.store(ring + (start + index - begin) % RING_WIDTH, state)
