@@ -21,7 +21,8 @@ from tests.support.server import ADMIN, ADMIN_KEY, START_TIMEOUT_S, Server, serv
 
 pytestmark = pytest.mark.timeout(START_TIMEOUT_S + 200)
 CHAT = "/v1/chat/completions"
-SOURCES = {home: {"plan": f"to-{home.lower()}"} for home in SCRIPTS}
+PLANS = {home: f"towards-{home.lower()}" for home in SCRIPTS}
+SOURCES = {home: {"plan": plan} for home, plan in PLANS.items()}
 NEAREST = 200.0
 """How sure the probe is of the nearest centroid; shares differ by hundredths."""
 
@@ -36,7 +37,7 @@ class Asked:
 
     @property
     def plan(self) -> str | None:
-        return None if self.home == self.script else f"to-{self.home.lower()}"
+        return None if self.home == self.script else PLANS[self.home]
 
 
 def questions(*, per_home: int, skip: int = 0) -> list[Asked]:
@@ -59,6 +60,11 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 @pytest.fixture(scope="module")
 def http(server: Server) -> Iterator[httpx.Client]:
     with httpx.Client(base_url=server.url, timeout=120, headers=ADMIN) as client:
+        model = client.get("/v1/routing/model").json()["binding"]
+        for index, name in enumerate(PLANS.values()):
+            edits = [{"layer": 2, "experts": [index], "op": "force"}, {"layer": 3, "experts": [index + 4], "op": "ban"}]
+            plan = {"schema": "polyglyph.plan/1", "name": name, "model": model, "edits": edits}
+            assert client.put(f"/v1/steering/plans/{name}", json=plan).is_success
         yield client
 
 
@@ -115,7 +121,7 @@ def by_probe(http: httpx.Client) -> dict[str, Any]:
         )
         bias = -0.5 * (centroids**2).sum(axis=(1, 2))
         by_query[script] = {"weights": (NEAREST * centroids).tolist(), "bias": (NEAREST * bias).tolist()}
-    model = http.get("/v1/steering/plans/to-latn").json()["model"]
+    model = http.get("/v1/routing/model").json()["binding"]
     layers = list(range(model["layers"]))
     return {"kind": "probe", "model": model, "scripts": list(SCRIPTS), "layers": layers, "by_query": by_query}
 
@@ -139,10 +145,11 @@ def test_a_probe_guesses_what_its_classifier_says_of_the_prompt(http: httpx.Clie
     asked = questions(per_home=2, skip=4)
     for one in asked:
         expected = guess.source_of(selections(http, one.text), query_script=one.script)
+        assert expected is not None
         answer = chat(http, one.text, steering="auto")
         echo = answer["steering"]
         assert (echo["guess"], echo["guessed_source"]) == ("probe", expected)
-        assert echo["plan"] == (None if expected == one.script else f"to-{str(expected).lower()}")
+        assert echo["plan"] == (None if expected == one.script else PLANS[expected])
         assert words(answer) == words(chat(http, one.text, steering=echo["plan"] or "off"))
         num_right += expected == one.home
     # The last letters of a name are its home's, so its routing tells more than chance: one in four.
