@@ -91,7 +91,7 @@ async def test_that_nothing_is_better_than_no_steering_is_a_result(tmp_path):
     outcome = await found(LittleServer(is_deaf=True), tmp_path)
     write_outcome(outcome, tmp_path)
     assert outcome.final.chosen is None
-    assert sorted(path.name for path in tmp_path.iterdir() if path.suffix == ".json") == ["search.json"]
+    assert [path.name for path in tmp_path.rglob("*.json")] == ["search.json"]
     assert json.loads((tmp_path / "search.json").read_text())["chosen"] is None
     assert any("no plan is better" in line for line in lines_of(outcome))
 
@@ -258,9 +258,11 @@ def test_lost_guards_cost_and_won_ones_pay_nothing():
 @pytest.mark.parametrize("present", [(0, 1, 2), (1,), (0, 2)])
 def test_every_recipe_is_a_point_of_the_space(present):
     layers = {band: (index,) if index in present else () for index, band in enumerate(Band)}
-    space = Space(bands=Bands(layers))
+    space = Space(bands=Bands(layers), directions=tuple(DirectionKind))
     for recipe in space.recipes():
         candidate = space.suggest(FixedTrial(recipe))
         assert candidate.kind in DirectionKind
         assert all(layers[band] for band in candidate.strengths)
+    sourced = Space(bands=Bands(layers)).recipes()
+    assert DirectionKind.AWAY not in {recipe["direction"] for recipe in sourced}
     assert len(space.band_sets) == 2 ** len(present) - 1

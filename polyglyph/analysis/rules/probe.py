@@ -23,6 +23,8 @@ PENALTIES = (0.1, 1.0, 10.0)
 LEAST_EXAMPLES = 40
 """Examples of a query script from which on it has a classifier of its own."""
 COEFFICIENT_DECIMALS = 5
+MAX_ITERATIONS = 300
+"""Of the optimiser: on classes that can be separated it would go on for the last digits of a probability."""
 SMALLEST_SCALE = 1e-6
 
 
@@ -149,6 +151,12 @@ def _logistic(
         )
         return float(-(aim_NC * logs_NC).sum() + penalty / 2 * (weights_CF**2).sum()), slope_CF.reshape(-1)
 
-    found = minimize(loss, np.zeros(num_scripts * (num_features + 1)), jac=True, method="L-BFGS-B")
+    found = minimize(
+        loss,
+        np.zeros(num_scripts * (num_features + 1)),
+        jac=True,
+        method="L-BFGS-B",
+        options={"maxiter": MAX_ITERATIONS},
+    )
     parameters_CF = found.x.reshape(num_scripts, num_features + 1)
     return parameters_CF[:, :-1], parameters_CF[:, -1]

@@ -13,11 +13,12 @@ from rich.text import Text
 from polyglyph.analysis.evaluation.benchmark import Benchmark
 from polyglyph.analysis.evaluation.options import own_model
 from polyglyph.analysis.evaluation.sources import find_benchmark
-from polyglyph.analysis.search.direction import Operation
+from polyglyph.analysis.search.direction import DirectionKind, Operation
 from polyglyph.analysis.search.folder import REPORT_NAME, check_folder, report_of, write_outcome
 from polyglyph.analysis.search.lines import lines_of, trial_line
 from polyglyph.analysis.search.profiling import STATS_NAME, TAG, corpus_of, profile_corpus
 from polyglyph.analysis.search.search import Options, Outcome, search
+from polyglyph.analysis.search.space import SOURCED
 from polyglyph.clients.async_client import AsyncPolyglyph
 from polyglyph.clients.connection import AdminKey, ApiKey, Connection, Url
 from polyglyph.clients.keys import DEFAULT_URL
@@ -99,6 +100,14 @@ def command(
             "--finalists", min=1, help="Trials that are asked every item they are to mend.", rich_help_panel=CHOOSING
         ),
     ] = 5,
+    direction: Annotated[
+        list[DirectionKind] | None,
+        typer.Option(
+            "--direction",
+            help="Directions to try (default: those that look at the source); repeatable.",
+            rich_help_panel=CHOOSING,
+        ),
+    ] = None,
     operation: Annotated[
         list[Operation] | None,
         typer.Option(
@@ -157,6 +166,7 @@ def command(
         num_trials=trials,
         num_items=items,
         num_finalists=finalists,
+        directions=tuple(dict.fromkeys(direction or SOURCED)),
         operations=tuple(dict.fromkeys(operation or [Operation.ADD_STD])),
         guard_weight=guard_weight,
         fits_pairs=per_pair,

@@ -13,6 +13,7 @@ from polyglyph.analysis.search.study import TrialRecord
 
 FACTORS = (0.5, 0.7, 0.85, 1.2, 1.4)
 """Of a pair's strengths, beside 1, where each pair may have its own."""
+AWAY_FACTORS = (1.0, 1.5, 2.0)
 LEAST_GAIN = 0.03
 """Share of a pair's questions that a factor of its own must mend: one or two of sixty are chance."""
 
@@ -124,6 +125,10 @@ def _best(records: Sequence[TrialRecord]) -> list[Candidate]:
 
 
 def _away(best: Sequence[Candidate], finalists: Sequence[Finalist]) -> list[Candidate]:
-    """Give what is tried without a source: the best such trial, and the winner with its direction exchanged."""
+    """Give what is tried without a source: the best such trial, and the winner with its direction exchanged.
+
+    The mean of several scripts is flatter than one of them, so the exchanged direction is tried stronger as well.
+    """
     tried = [candidate for candidate in best if candidate.kind is DirectionKind.AWAY][:1]
-    return [*tried, *(finalist.candidate.with_kind(DirectionKind.AWAY) for finalist in finalists[:1])]
+    exchanged = (finalist.candidate.with_kind(DirectionKind.AWAY) for finalist in finalists[:1])
+    return [*tried, *(candidate.scaled(factor) for candidate in exchanged for factor in AWAY_FACTORS)]

@@ -16,13 +16,13 @@ from polyglyph.analysis.search.asking import Asker
 from polyglyph.analysis.search.auto import RuleTrial, try_rules
 from polyglyph.analysis.search.bands import bands_of
 from polyglyph.analysis.search.candidate import Candidate, Planner
-from polyglyph.analysis.search.direction import Operation, field_of
+from polyglyph.analysis.search.direction import DirectionKind, Operation, field_of
 from polyglyph.analysis.search.errors import SearchError
 from polyglyph.analysis.search.finalists import Final, Finalist, fit_pairs, hold_final
 from polyglyph.analysis.search.frequencies import script_frequencies
 from polyglyph.analysis.search.objective import Bench, Judge
 from polyglyph.analysis.search.sample import Sample, development_of, final_of, sample_of
-from polyglyph.analysis.search.space import Space
+from polyglyph.analysis.search.space import SOURCED, Space
 from polyglyph.analysis.search.study import Course, TrialRecord, run_study
 from polyglyph.clients.profile.asking import first_model
 from polyglyph.contract.exports.loaded import LoadedStats
@@ -40,6 +40,7 @@ class Options:
         num_trials: Trials, the unsteered one included.
         num_items: Development items that a trial is asked.
         num_finalists: Trials that are asked every development aim.
+        directions: Which may be tried.
         operations: What may be done with a direction.
         guard_weight: What a lost guard costs, against a mended aim.
         fits_pairs: Whether every pair gets strengths of its own in the end.
@@ -51,6 +52,7 @@ class Options:
     num_trials: int = 48
     num_items: int = 360
     num_finalists: int = 5
+    directions: tuple[DirectionKind, ...] = SOURCED
     operations: tuple[Operation, ...] = (Operation.ADD_STD,)
     guard_weight: float = 0.1
     fits_pairs: bool = False
@@ -118,7 +120,12 @@ async def search(
     development = development_of(benchmark, seed=options.seed)
     frequencies = script_frequencies(stats, development.scripts, model=model.binding, tag=tag)
     bands = bands_of(frequencies.information_L)
-    space = Space(bands=bands, operations=options.operations, max_experts=model.binding.top_k)
+    space = Space(
+        bands=bands,
+        directions=options.directions,
+        operations=options.operations,
+        max_experts=model.binding.top_k,
+    )
     served = await client.send(first_model())
     bench = Bench(
         asker=Asker(client, benchmark.header, model=served, concurrency=options.concurrency),
@@ -145,7 +152,8 @@ async def search(
     )
     factors = await _factors(bench, asked, final, fits_pairs=options.fits_pairs)
     maker = _Maker(bench, final, facts, factors, num_trials=len(records))
-    plans, away = maker.plans(), maker.away()
+    plans = maker.plans()
+    away = maker.away() if plans else {}
     rules: list[RuleTrial] = []
     left_out: dict[str, str] = {}
     if plans and options.makes_rules:

@@ -13,6 +13,8 @@ from polyglyph.contract.plan import PHASES, Phase
 if TYPE_CHECKING:
     from optuna.trial import BaseTrial
 
+SOURCED = (DirectionKind.RISK_DIFFERENCE, DirectionKind.HOME_MINUS_MEAN)
+"""Directions that look at the source: a plan that does not serves all sources, and has no wrong one to control it."""
 LOWEST_STRENGTH, HIGHEST_STRENGTH = 0.3, 8.0
 JOIN = "+"
 PHASE_SETS: dict[str, tuple[Phase, ...]] = {
@@ -29,11 +31,13 @@ class Space:
 
     Attributes:
         bands: Layers by band; any non-empty set of the bands that have layers may be steered.
+        directions: Which of them may be tried.
         operations: Which of them may be tried.
         max_experts: Most experts per layer that are forced or banned, the model's top-k.
     """
 
     bands: Bands
+    directions: tuple[DirectionKind, ...] = SOURCED
     operations: tuple[Operation, ...] = (Operation.ADD_STD,)
     max_experts: int = 1
 
@@ -52,7 +56,7 @@ class Space:
         bands = trial.suggest_categorical("bands", list(self.band_sets)).split(JOIN)
         is_added = operation is Operation.ADD_STD
         return Candidate(
-            kind=DirectionKind(trial.suggest_categorical("direction", [kind.value for kind in DirectionKind])),
+            kind=DirectionKind(trial.suggest_categorical("direction", [kind.value for kind in self.directions])),
             operation=operation,
             phases=PHASE_SETS[trial.suggest_categorical("phases", list(PHASE_SETS))],
             strengths={Band(band): _strength(trial, band) if is_added else 1.0 for band in bands},
@@ -64,14 +68,15 @@ class Space:
         tried = [recipe for recipe in _RECIPES if set(recipe["bands"].split(JOIN)) <= set(self.bands.present)]
         if Operation.ADD_STD not in self.operations:
             return []
-        return [_parameters(**recipe) for recipe in tried]
+        parameters = (_parameters(**recipe) for recipe in tried)
+        return [found for found in parameters if found["direction"] in self.directions]
 
     def to_json(self) -> dict[str, Any]:
         """Give it as plain JSON types."""
         return {
             "bands": self.bands.to_json(),
             "band_sets": list(self.band_sets),
-            "directions": [kind.value for kind in DirectionKind],
+            "directions": [kind.value for kind in self.directions],
             "operations": [operation.value for operation in self.operations],
             "phases": list(PHASE_SETS),
             "strength": {"low": LOWEST_STRENGTH, "high": HIGHEST_STRENGTH, "scale": "log"},
@@ -85,7 +90,8 @@ _RECIPES: Sequence[dict[str, Any]] = (
     {"bands": "early+late", "phases": "prompt+reasoning", "strength": 2.0},
     {"bands": "middle", "phases": ALL, "strength": 0.5},
     {"bands": "early+late", "phases": "prompt+answer", "strength": 2.0, "kind": DirectionKind.HOME_MINUS_MEAN},
-    {"bands": "early+late", "phases": "prompt+answer", "strength": 2.0, "kind": DirectionKind.AWAY},
+    {"bands": "early+late", "phases": "prompt+answer", "strength": 4.0, "kind": DirectionKind.AWAY},
+    {"bands": "early+late", "phases": "prompt+answer", "strength": 1.5},
 )
 
 
