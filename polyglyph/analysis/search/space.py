@@ -20,8 +20,7 @@ JOIN = "+"
 PHASE_SETS: dict[str, tuple[Phase, ...]] = {
     JOIN.join(phases): phases for size in range(1, len(PHASES) + 1) for phases in combinations(PHASES, size)
 }
-"""Every set of phases. `prompt+answer` is no oddity: a `<think>` that the model writes itself is the first token of the
-phase `answer`, and what it is routed to decides the script of the reasoning; `</think>` is the last of `reasoning`."""
+"""Every set of phases."""
 ALL = JOIN.join(PHASES)
 
 
@@ -86,12 +85,11 @@ class Space:
 
 _RECIPES: Sequence[dict[str, Any]] = (
     {"bands": "early", "phases": "prompt", "strength": 2.0},
-    {"bands": "early+late", "phases": "prompt+answer", "strength": 2.0},
     {"bands": "early+late", "phases": "prompt+reasoning", "strength": 2.0},
+    {"bands": "early+late", "phases": "prompt+reasoning", "strength": 1.5},
     {"bands": "middle", "phases": ALL, "strength": 0.5},
-    {"bands": "early+late", "phases": "prompt+answer", "strength": 2.0, "kind": DirectionKind.HOME_MINUS_MEAN},
-    {"bands": "early+late", "phases": "prompt+answer", "strength": 4.0, "kind": DirectionKind.AWAY},
-    {"bands": "early+late", "phases": "prompt+answer", "strength": 1.5},
+    {"bands": "early+late", "phases": "prompt+reasoning", "strength": 2.0, "kind": DirectionKind.HOME_MINUS_MEAN},
+    {"bands": "early+late", "phases": "prompt+reasoning", "strength": 4.0, "kind": DirectionKind.AWAY},
 )
 
 
