@@ -17,7 +17,8 @@ from polyglyph.analysis.search.errors import SearchError
 from polyglyph.analysis.search.profiling import corpus_of, profile_corpus
 from polyglyph.clients.async_client import AsyncPolyglyph
 from polyglyph.clients.commands import app as root
-from tests.analysis.search_world import benchmark
+from polyglyph.contract.exports import parquet
+from tests.analysis.search_world import LittleServer, benchmark, listening, stats
 
 
 @pytest.fixture
@@ -48,6 +49,26 @@ def test_options_that_contradict_are_wrong_usage_and_nothing_is_written(benchmar
     result = run(benchmark_file, "-o", tmp_path / "out", *options)
     assert result.exit_code == 2
     assert not (tmp_path / "out").exists()
+
+
+def test_a_search_of_a_servers_model_ends_with_its_files_and_can_be_given_more_trials(benchmark_file, tmp_path):
+    stats_file = tmp_path / "stats.parquet"
+    with stats_file.open("wb") as file:
+        parquet.write(stats().snapshot(), file)
+    own = (benchmark_file, "-o", tmp_path / "out", "--stats", stats_file, "--tag", "corpus", "--no-rules")
+    small = ("--items", "20", "--finalists", "1", "--concurrency", "4")
+    with listening(LittleServer()) as url:
+        first = run(*own, *small, "--trials", "3", "--url", url)
+        assert first.exit_code == 0, first.output
+        assert "chosen" in first.stdout
+        refused = run(*own, *small, "--trials", "4", "--url", url)
+        assert isinstance(refused.exception, SearchError)
+        more = run(*own, *small, "--trials", "4", "--url", url, "--resume", "--json")
+    assert more.exit_code == 0, more.output
+    report = json.loads(more.stdout)
+    assert [trial["trial"] for trial in report["trials"]] == [0, 1, 2, 3]
+    assert report == json.loads((tmp_path / "out" / "search.json").read_text()) | {"created": report["created"]}
+    assert len(list((tmp_path / "out").glob("*.plan.json"))) == 6
 
 
 def test_a_folder_in_use_is_refused_before_a_server_is_started(benchmark_file, tmp_path):
