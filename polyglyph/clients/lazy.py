@@ -21,6 +21,7 @@ PANEL = "Commands that need an engine"
 SUMMARIES = {
     "serve": "Start an OpenAI-compatible server; vLLM's own flags pass through.",
     "organism": "Make and train the bundled model organism.",
+    "names": "Real cities in nine scripts: their table, benchmark and organism.",
     "identify": "Find the experts of a behaviour and write a plan.",
     "evaluate": "Measure what a plan does.",
     "search": "Search for plans on the development half of a benchmark.",
