@@ -24,14 +24,14 @@ Body = Callable[[Document], str]
 
 
 def _sections(_: Document) -> Iterator[tuple[str, str, Body]]:
-    yield "Claims", "", _claims
-    yield "Arms, across scripts", _ARMS_WORDS, _arms
-    yield "The plan against its controls, across scripts", "", _controls
-    yield "By query script and source script", "", _pairs
-    yield "What it costs", "", _costs
-    yield "Texts", "", _texts
-    yield "Steering", "", _steering
-    yield "Rules that guess the source script", "", _rules
+    yield "Claims", "", claims_table
+    yield "Arms, across scripts", _ARMS_WORDS, arms_table
+    yield "The plan against its controls, across scripts", "", controls_table
+    yield "By query script and source script", "", pairs_table
+    yield "What it costs", "", costs_table
+    yield "Texts", "", texts_table
+    yield "Steering", "", steering_table
+    yield "Rules that guess the source script", "", rules_table
     yield "Transfer (ECLeKTic)", "", _transfer
     yield "Languages (MultiLoKo), official exact match", "", _languages
     yield "Rank consistency (RankC)", "", _ranks
@@ -55,7 +55,8 @@ def _head(document: Document) -> str:
     return "\n\n".join(part for part in (f"# {benchmark['name']}", benchmark["description"], words) if part)
 
 
-def _claims(document: Document) -> str:
+def claims_table(document: Document) -> str:
+    """Write what was claimed of each plan, with figures, and whether it was reached."""
     return table(
         ("arm", "claim", "figures", "reached"),
         (
@@ -77,7 +78,8 @@ def _figures(name: str, claim: Document) -> str:
     return "; ".join(parts + missing)
 
 
-def _arms(document: Document) -> str:
+def arms_table(document: Document) -> str:
+    """Write every arm across scripts: its share and its difference to `none`."""
     return table(
         ("arm", "right of asked", "share", "difference to none", "p", "official", "unicode"),
         (_arm_row(name, arm["cross"]) for name, arm in document["arms"].items()),
@@ -94,7 +96,8 @@ def _arm_row(name: str, cross: Document) -> tuple[str, ...]:
     return name, counts, rate(cross), gain, test, percent(cross["official"]), percent(cross["unicode"])
 
 
-def _controls(document: Document) -> str:
+def controls_table(document: Document) -> str:
+    """Write the differences of each plan to its controls, across scripts."""
     return table(
         ("arm", "control", "difference", "p"),
         (
@@ -105,7 +108,8 @@ def _controls(document: Document) -> str:
     )
 
 
-def _pairs(document: Document) -> str:
+def pairs_table(document: Document) -> str:
+    """Write `none` and the plans for each query script and source script."""
     return table(
         ("query to source", "questions", "entities", "arm", "share", "difference to none"),
         (
@@ -122,7 +126,8 @@ def _gain(score: Document) -> str:
     return "" if against is None else reason_of(against) or points(against["difference"])
 
 
-def _costs(document: Document) -> str:
+def costs_table(document: Document) -> str:
+    """Write what each arm does to questions at home and to other tasks."""
     tasks = sorted({task for arm in document["arms"].values() for task in arm["tasks"]})
     return table(
         ("arm", "same script", "share of none's", *tasks),
@@ -138,7 +143,8 @@ def _costs(document: Document) -> str:
     )
 
 
-def _texts(document: Document) -> str:
+def texts_table(document: Document) -> str:
+    """Write lengths, loops and scripts of what each arm wrote."""
     header = (
         "arm", "tokens", "characters of reasoning", "truncated", "loops", "reasoning in the source script",
         "reasoning scripts", "answer in the question's script",
@@ -159,7 +165,8 @@ def _text_row(name: str, texts: Document) -> tuple[str, ...]:
     )
 
 
-def _steering(document: Document) -> str:
+def steering_table(document: Document) -> str:
+    """Write how much each arm steered."""
     return table(
         ("arm", "steered", "strength", "dose", "tokens steered"),
         (
@@ -172,7 +179,8 @@ def _steering(document: Document) -> str:
 _STEERING_FIELDS = ("mean_strength", "mean_dose", "mean_tokens_steered")
 
 
-def _rules(document: Document) -> str:
+def rules_table(document: Document) -> str:
+    """Write how often each rule guessed right, and how much of the gain it kept."""
     return table(
         ("arm", "rule", "right guesses", "oracle", "share of the oracle's gain"),
         (
