@@ -22,21 +22,23 @@ class PolicyStore:
         store: Keeps the policy.
         kept: `policy.json` of the data directory, where 0.1.0 kept it; each content is taken over once.
         given: File named at start (`--policy`); it wins over the kept one until another is put.
+        builtin: What is in force while the store holds none.
 
     Raises:
         StartupError: A file cannot be read or is no policy, or the store holds none that this version understands.
         StorageError: The store failed.
     """
 
-    def __init__(self, store: Store, *, kept: Path, given: Path | None) -> None:
+    def __init__(self, store: Store, *, kept: Path, given: Path | None, builtin: Policy | None = None) -> None:
         self._store = store
+        self._builtin = builtin or Policy()
         self._lock = threading.Lock()
         self._take_over(kept)
         self._revision, text = self._read()
         if given is not None:
             self.policy = _load(given, "--policy")
         else:
-            self.policy = _parse_at_start(text, store)
+            self.policy = self._parse_at_start(text)
 
     def put(self, policy: Policy) -> None:
         """Put a policy in force.
@@ -64,13 +66,22 @@ class PolicyStore:
                 return
             self._revision = revision
             try:
-                self.policy = _parse(text)
+                self.policy = self._parse(text)
             except RequestError as error:
                 logger.warning("Another server put a policy that is not understood, the one in force stays: %s", error)
 
     def _read(self) -> tuple[int, str | None]:
         with self._store.read() as connection:
             return read_revision(connection, "policy"), read_policy(connection)
+
+    def _parse(self, text: str | None) -> Policy:
+        return self._builtin if text is None else parse_policy(json.loads(text))
+
+    def _parse_at_start(self, text: str | None) -> Policy:
+        try:
+            return self._parse(text)
+        except RequestError as error:
+            raise StartupError(f"the store {self._store} holds a policy that is not understood: {error}") from error
 
     def _take_over(self, file: Path) -> None:
         if not file.is_file():
@@ -88,14 +99,3 @@ def _load(path: Path, flag: str) -> Policy:
         return load_policy(path)
     except (RequestError, RecursionError) as error:
         raise StartupError(f"{flag}: {error}") from error
-
-
-def _parse(text: str | None) -> Policy:
-    return Policy() if text is None else parse_policy(json.loads(text))
-
-
-def _parse_at_start(text: str | None, store: Store) -> Policy:
-    try:
-        return _parse(text)
-    except RequestError as error:
-        raise StartupError(f"the store {store} holds a policy that is not understood: {error}") from error

@@ -15,6 +15,7 @@ from polyglyph.routing.reports import EngineReport
 from polyglyph.routing.scripts.labeller import ScriptLabeller
 from polyglyph.routing.workers import Workers
 from polyglyph.server.accounts import Recorders
+from polyglyph.server.builtin_policy import builtin_policy
 from polyglyph.server.exports import Exports
 from polyglyph.server.flushing import Flusher
 from polyglyph.server.ledger import Ledger
@@ -196,7 +197,8 @@ def _read_store(store: Store, settings: Settings, binding: ModelBinding) -> tupl
     folder = settings.data_dir
     try:
         plans = PlanRegistry(store, folder=folder / "plans", builtin_folder=bundled_plans(), loaded=binding)
-        return plans, PolicyStore(store, kept=folder / "policy.json", given=settings.policy)
+        builtin = builtin_policy(bundled_plans(), binding)
+        return plans, PolicyStore(store, kept=folder / "policy.json", given=settings.policy, builtin=builtin)
     except StorageError as error:
         raise StartupError(f"the store {store} cannot be read: {error}") from error
 
