@@ -158,10 +158,11 @@ def test_claims_say_what_is_reached(results):
     assert {name: claim["reached"] for name, claim in claims.items()} == {
         "gain": True,
         "controls": True,
-        "same_script": False,
+        "same_script": True,
         "auto": False,
     }
     assert claims["gain"]["figure"]["value"] == 0.5
+    assert claims["same_script"]["judged"] == "auto-words"
 
 
 def test_transfer_is_right_in_both_scripts(results):
