@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.text import Text
 
 from polyglyph.analysis.evaluation.benchmark import Benchmark
 from polyglyph.analysis.evaluation.options import own_model
@@ -22,7 +21,7 @@ from polyglyph.analysis.search.space import SOURCED
 from polyglyph.clients.async_client import AsyncPolyglyph
 from polyglyph.clients.connection import AdminKey, ApiKey, Connection, Url
 from polyglyph.clients.keys import DEFAULT_URL
-from polyglyph.clients.output import AsJson, print_data, print_json, say
+from polyglyph.clients.output import AsJson, print_data, print_json, say, words_console
 from polyglyph.clients.profile.offline import offline_engine
 from polyglyph.contract.exports.reading import read_stats
 
@@ -208,7 +207,7 @@ async def _run(
             options,
             tag=tag,
             resumes=resumes,
-            watch=lambda record: say(Text(trial_line(record), no_wrap=True, overflow="ignore")),
+            watch=lambda record: words_console().print(trial_line(record), soft_wrap=True),
             say=say,
         )
 
