@@ -82,7 +82,8 @@ def _same_script(outcomes: Outcomes, arm: Arm) -> dict[str, Any]:
     claim = "same-script accuracy of the rule that gains most at least 98 % of that without steering"
     if none is None or not rules:
         reason = NO_NONE if none is None else "no arm guesses the source script, and the oracle steers nothing at home"
-        return {"claim": claim, "required": MIN_SAME_SCRIPT, "figures": {}, "reached": None, **Missing(reason).to_json()}
+        unjudged = {"claim": claim, "required": MIN_SAME_SCRIPT, "figures": {}, "reached": None}
+        return {**unjudged, **Missing(reason).to_json()}
     reason = "no question was asked in its own script, or none was right without steering"
     judged = [*rules, *same.of_kind(ArmKind.WRONG_SCRIPT, arm)]
     figures = {one.name: quotient(same.bootstrap, same.of(one), same.of(none), otherwise=reason) for one in judged}
