@@ -97,9 +97,17 @@ def searches_table() -> str:
     """Write what each search chose, and the development figure that it was chosen by."""
     rows = []
     for name in (*WORLDS, *list(ABLATIONS)[1:], NAMES):
-        final = read(name, "search").get("final") or {}
-        rows.append((name, str(final.get("summary", "no plan beats no steering")), str(final.get("figures", ""))))
-    return table(("model", "chosen", "on development items"), rows)
+        search = read(name, "search")
+        chosen = search["chosen"]
+        before = rate(search["unsteered"]["cross_script"])
+        after = rate(chosen["cross_script"]) if chosen else ""
+        rows.append((name, _parameters(chosen["parameters"]) if chosen else "no plan beats none", before, after))
+    return table(("model", "chosen", "unsteered, development", "steered, development"), rows)
+
+
+def _parameters(chosen: Document) -> str:
+    strengths = ", ".join(f"{band} {strength:g}" for band, strength in chosen["strengths"].items())
+    return f"{chosen['direction']}, {strengths}; {' and '.join(chosen['phases'])}"
 
 
 def ablations_table() -> str:
@@ -123,7 +131,7 @@ def gain(document: Mapping[str, Any], arm: str) -> str:
 
 
 def read(model: str, name: str) -> Document:
-    """Read a result; `{}` for a search that was not made."""
+    """Read a result."""
     document: Document = json.loads((RESULTS / model / f"{name}.json").read_text(encoding="utf-8"))
     return document
 
