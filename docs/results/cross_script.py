@@ -30,6 +30,7 @@ ABLATIONS = {
     "characters-0": "nothing; a token is a character",
 }
 NAMES = "names-0"
+DIRECT, SAMPLED = "full-0-direct", "full-0-t1"
 
 Document = dict[str, Any]
 
@@ -59,8 +60,9 @@ def render(pooled: Document) -> str:
 
 def values(pooled: Document) -> Document:
     """Give what the template is filled with."""
-    names = read(NAMES, "results")
+    measured = {name: is_measured(name) for name in (*ABLATIONS, NAMES, DIRECT, SAMPLED)}
     return {
+        "missing": [name for name, is_there in measured.items() if not is_there],
         "pooled": pooled,
         "run": read(WORLDS[0], "results")["run"],
         "claims": tables.claims_table(pooled),
@@ -72,16 +74,24 @@ def values(pooled: Document) -> Document:
         "steering": tables.steering_table(pooled),
         "rules": tables.rules_table(pooled),
         "worlds": worlds_table(),
-        "direct": tables.arms_table(read("full-0-direct", "results")),
-        "sampled": tables.arms_table(read("full-0-t1", "results")),
+        "direct": tables.arms_table(read(DIRECT, "results")) if measured[DIRECT] else "",
+        "sampled": tables.arms_table(read(SAMPLED, "results")) if measured[SAMPLED] else "",
         "searches": searches_table(),
         "ablations": ablations_table(),
         "gain": lambda arm: gain(pooled, arm),
+        "share_at_home": lambda arm: rate(pooled["arms"][arm]["same"]),
         "in_source": lambda arm: rate(pooled["arms"][arm]["texts"]["reasoning_in_source_script"]),
         "num_entities": sum(pair["entities"] for pair in pooled["pairs"].values()) // 3,
-        "num_cities": names["asked"]["entities"],
+        **(names_values() if measured[NAMES] else {"names": None}),
+    }
+
+
+def names_values() -> Document:
+    """Give what the section on real names is filled with."""
+    names = read(NAMES, "results")
+    return {
         "names": names,
-        "names_card": read(NAMES, "card"),
+        "num_cities": names["asked"]["entities"],
         "names_arms": tables.arms_table(names),
         "names_costs": tables.costs_table(names),
     }
@@ -100,7 +110,7 @@ def worlds_table() -> str:
 def searches_table() -> str:
     """Write what each search chose, and the development figure that it was chosen by."""
     rows = []
-    for name in (*WORLDS, *list(ABLATIONS)[1:], NAMES):
+    for name in filter(is_measured, (*WORLDS, *list(ABLATIONS)[1:], NAMES)):
         search = read(name, "search")
         chosen = search["chosen"]
         before = rate(search["unsteered"]["cross_script"])
@@ -117,7 +127,7 @@ def _parameters(chosen: Document) -> str:
 def ablations_table() -> str:
     """Write barrier, routing and gain of each variant."""
     rows = []
-    for name, engineered in ABLATIONS.items():
+    for name, engineered in _ablations().items():
         card, document = read(name, "card")["evaluation"], read(name, "results")
         bits = " ".join(f"{value:.2f}" for value in card["script_bits_by_layer"])
         arms = document["arms"]
@@ -132,6 +142,15 @@ def gain(document: Mapping[str, Any], arm: str) -> str:
         return "no plan"
     against = document["arms"][arm]["cross"]["against_none"]
     return reason_of(against) or points(against["difference"])
+
+
+def is_measured(model: str) -> bool:
+    """Whether there are results of a model."""
+    return (RESULTS / model / "results.json").is_file()
+
+
+def _ablations() -> dict[str, str]:
+    return {name: words for name, words in ABLATIONS.items() if is_measured(name)}
 
 
 def read(model: str, name: str) -> Document:
@@ -179,12 +198,12 @@ def draw_ablations(path: Path) -> None:
     """Draw none, plan and hint for each variant."""
     figure, axes = _figure(height=3)
     for offset, (arm, color) in enumerate((("none", "#bbbbbb"), ("plan", "#222255"), ("hint", "#ccbb44"))):
-        for place, name in enumerate(ABLATIONS):
+        for place, name in enumerate(_ablations()):
             cross = read(name, "results")["arms"].get(arm, {}).get("cross")
             if cross is not None:
                 label = arm if place == 0 else None
                 axes.bar(place + 0.27 * (offset - 1), 100 * cross["rate"], 0.25, color=color, label=label)
-    axes.set_xticks(range(len(ABLATIONS)), [words.replace("; ", ";\n") for words in ABLATIONS.values()])
+    axes.set_xticks(range(len(_ablations())), [words.replace("; ", ";\n") for words in _ablations().values()])
     axes.set_ylabel("right across scripts, %")
     axes.legend(frameon=False)
     _save(figure, path)
