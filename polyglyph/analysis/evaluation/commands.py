@@ -1,9 +1,6 @@
 """The command `polyglyph evaluate`: asks a benchmark in the ways of many arms, and reports."""
 
 import asyncio
-import signal
-from collections.abc import Iterator
-from contextlib import contextmanager
 from hashlib import sha256
 from pathlib import Path
 from typing import Annotated, Any
@@ -30,21 +27,25 @@ from polyglyph.analysis.evaluation.options import (
 from polyglyph.analysis.evaluation.progress import ProgressBar
 from polyglyph.analysis.evaluation.run_record import check_folder
 from polyglyph.analysis.evaluation.selection import Half
+from polyglyph.analysis.evaluation.serving import (
+    MAX_CONCURRENCY,
+    SENDING,
+    ServedModel,
+    VllmFlags,
+    connection_of,
+    served,
+)
 from polyglyph.analysis.evaluation.sources import find_benchmark
 from polyglyph.clients.async_client import AsyncPolyglyph
 from polyglyph.clients.connection import AdminKey, ApiKey, Connection, Url
 from polyglyph.clients.keys import DEFAULT_URL
 from polyglyph.clients.output import AsJson, print_data, print_json, say
-from polyglyph.clients.profile.offline import offline_engine
-from polyglyph.clients.profile.stop import Stop
+from polyglyph.clients.profile.stop import INTERRUPTED, Stop, ended_by_signals
 from polyglyph.contract.errors import PolyglyphError
 
 app = typer.Typer(help="Measure what a plan does.", add_completion=False)
 
-ITEMS, ARMS, SENDING, GOING_ON, SCORING = "Items", "Arms", "Sending", "Going on", "Scoring"
-MAX_CONCURRENCY = 100
-"""As many connections as the client's pool holds."""
-INTERRUPTED = 128 + signal.SIGINT
+ITEMS, ARMS, GOING_ON, SCORING = "Items", "Arms", "Going on", "Scoring"
 
 
 @app.command()
@@ -59,12 +60,7 @@ def command(
             "multiloko:PATH.",
         ),
     ],
-    flags: Annotated[
-        list[str] | None,
-        typer.Argument(
-            metavar="[-- VLLM FLAGS]", help="vLLM's flags for a server of the command's own.", show_default=False
-        ),
-    ] = None,
+    flags: VllmFlags = None,
     output: Annotated[
         Path, typer.Option("--output", "-o", help="Folder of the run: new, empty, or with --resume an earlier run's.")
     ],
@@ -130,14 +126,7 @@ def command(
             "--concurrency", min=1, max=MAX_CONCURRENCY, help="Requests in flight at once.", rich_help_panel=SENDING
         ),
     ] = 32,
-    model: Annotated[
-        str | None,
-        typer.Option(
-            "--model",
-            help="What to serve for the length of the command, where no --url is given (default: the organism).",
-            rich_help_panel=SENDING,
-        ),
-    ] = None,
+    model: ServedModel = None,
     patience: Annotated[
         float,
         typer.Option(
@@ -181,11 +170,8 @@ def command(
     goes on with it.
     """
     check_installed()
-    base = context.obj if isinstance(context.obj, Connection) else Connection.from_environment()
-    connection = Connection(url, api_key, admin_key).over(base)
+    connection = connection_of(context, Connection(url, api_key, admin_key), model=model, flags=flags)
     is_own = connection.url is None
-    if not is_own and (model or flags):
-        raise typer.BadParameter("--model and vLLM's flags are for a server of the command's own: leave out --url")
     asked = with_scorer(find_benchmark(benchmark, model=own_model(model) if is_own else None), scorer)
     judge = judge_of(asked, url=judge_url, model=judge_model)
     rule_file = rule_file_of(rules, plans=plans, is_bundled=is_own and model is None)
@@ -211,7 +197,7 @@ def command(
         judge=judge.name if judge else None,
     )
     check_folder(output, resumes=resume)
-    with _server(connection, [*([model] if model else []), *(flags or ())]) as server:
+    with served(connection, model, flags, words="starting a server for this run") as server:
         run = _run(server, asked, output, settings, argument=benchmark, rule_file=rule_file, resumes=resume)
     for name, reason in run.left_out.items():
         say(f"left out {name}: {reason}")
@@ -219,17 +205,6 @@ def command(
         say(f"{run.num_answers} answers are in {output}; go on with --resume")
         raise typer.Exit(INTERRUPTED)
     _show(finish(run, asked, output, judge=judge), output, as_json=as_json)
-
-
-@contextmanager
-def _server(connection: Connection, arguments: list[str]) -> Iterator[Connection]:
-    """Give the server that was named, or one of our own for the length of the block."""
-    if connection.url is not None:
-        yield connection
-        return
-    say("starting a server for this run")
-    with offline_engine(arguments) as own:
-        yield own
 
 
 def _run(
@@ -246,7 +221,7 @@ def _run(
         stop = Stop()
         client = AsyncPolyglyph(server.url or DEFAULT_URL, api_key=server.api_key, admin_key=server.admin_key)
         async with client:
-            with ProgressBar() as bar, _ended_by_signals(stop):
+            with ProgressBar() as bar, ended_by_signals(stop):
                 return await evaluate(
                     client,
                     benchmark,
@@ -265,25 +240,6 @@ def _run(
         if (folder / ANSWERS).exists() and not isinstance(error, EvaluationRefusedError):
             say(f"the answers that came are in {folder}; go on with --resume")
         raise
-
-
-@contextmanager
-def _ended_by_signals(stop: Stop) -> Iterator[None]:
-    loop = asyncio.get_running_loop()
-
-    def ask() -> None:
-        if not stop.asked.is_set():
-            say("finishing what is in flight; once more ends at once")
-        stop.ask()
-
-    numbers = (signal.SIGINT, signal.SIGTERM)
-    for number in numbers:
-        loop.add_signal_handler(number, ask)
-    try:
-        yield
-    finally:
-        for number in numbers:
-            loop.remove_signal_handler(number)
 
 
 def _show(document: dict[str, Any], folder: Path, *, as_json: bool) -> None:

@@ -3,18 +3,14 @@
 Data goes to stdout, words to stderr. Exit codes: 0 done, 1 refused (the text says why), 2 wrong usage, 130 stopped.
 """
 
-import json
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from polyglyph.analysis.organism.run import MAX_SEED
-from polyglyph.contract.errors import PolyglyphError
+from polyglyph.analysis.organism.terminal import print_card, print_text, quiet_torch, refusals, say
 
 app = typer.Typer(help="Real cities in nine scripts: their table, benchmark and organism.", no_args_is_help=True)
 
@@ -37,11 +33,11 @@ class Style(StrEnum):
 @app.command()
 def summary(*, seed: Seed = 0) -> None:
     """Show how many cities there are in each script, what guessing would give, and a fact in every script."""
-    with _refusals():
+    with refusals():
         from polyglyph.analysis.names.atlas import make_atlas
         from polyglyph.analysis.names.summary import summarise_atlas
 
-        _print(summarise_atlas(make_atlas(seed)))
+        print_text(summarise_atlas(make_atlas(seed)))
 
 
 @app.command()
@@ -51,12 +47,12 @@ def table(
     seed: Seed = 0,
 ) -> None:
     """Write every name with its distance from the Latin one, and what is true of its city, as Parquet."""
-    with _refusals():
+    with refusals():
         from polyglyph.analysis.names.atlas import make_atlas
         from polyglyph.analysis.names.table import write_table
 
         write_table(make_atlas(seed), output)
-        _print(str(output))
+        print_text(str(output))
 
 
 @app.command()
@@ -68,12 +64,12 @@ def benchmark(
     seed: Seed = 0,
 ) -> None:
     """Write the benchmark of real names, to be run with `polyglyph evaluate`."""
-    with _refusals():
+    with refusals():
         from polyglyph.analysis.benchmarks.names import names_benchmark
         from polyglyph.analysis.evaluation.reading import write_benchmark
 
         write_benchmark(names_benchmark(seed, style=style.value, per_pair=per_pair), output)
-        _print(str(output))
+        print_text(str(output))
 
 
 @app.command()
@@ -88,9 +84,9 @@ def train(
     as_json: AsJson = False,
 ) -> None:
     """Train an organism on real names from nothing, measure it and write its card. About 40 minutes on one core."""
-    with _refusals():
+    with refusals():
         _check_output(output, resume=resume)
-        _quiet_torch(threads=threads)
+        quiet_torch(threads=threads)
         from polyglyph.analysis.names.atlas import make_atlas
         from polyglyph.analysis.names.card import write_names_card
         from polyglyph.analysis.names.curriculum import NamesCurriculum
@@ -107,10 +103,10 @@ def train(
         with TrainingDisplay(num_steps=steps) as display:
             trained = train_run(run, NamesCurriculum(atlas), directory=output, report=display)
         save_model(trained.model, trained.tokenizer, output)
-        _say("measuring")
+        say("measuring")
         document = write_names_card(output, describe_training(trained.progress), atlas=atlas)
         (output / FILE_NAME).unlink()
-        _print_card(document, output, as_json=as_json)
+        print_card(document, output, as_json=as_json)
 
 
 @app.command()
@@ -121,11 +117,11 @@ def card(
     as_json: AsJson = False,
 ) -> None:
     """Measure an organism again and rewrite its card.json and README.md."""
-    with _refusals():
-        _quiet_torch(threads=threads)
+    with refusals():
+        quiet_torch(threads=threads)
         from polyglyph.analysis.names.card import read_names_training, write_names_card
 
-        _print_card(write_names_card(directory, read_names_training(directory)), directory, as_json=as_json)
+        print_card(write_names_card(directory, read_names_training(directory)), directory, as_json=as_json)
 
 
 def _check_output(output: Path, *, resume: bool) -> None:
@@ -138,51 +134,3 @@ def _check_output(output: Path, *, resume: bool) -> None:
     if not resume and output.exists() and not (output.is_dir() and not any(output.iterdir())):
         advice = "give --resume to go on with it, or a new directory" if has_checkpoint else "give a new directory"
         raise NamesError(f"{output} is not an empty directory: {advice}")
-
-
-def _quiet_torch(*, threads: int) -> None:
-    """Set the threads, and keep transformers' bars and hints out of our words."""
-    import torch
-    from transformers.utils import logging
-
-    torch.set_num_threads(threads)
-    logging.disable_progress_bar()
-    logging.set_verbosity_error()
-
-
-def _print_card(document: dict[str, Any], directory: Path, *, as_json: bool) -> None:
-    from polyglyph.analysis.organism.card import README_NAME
-
-    text = (
-        json.dumps(document, indent=2, ensure_ascii=False) if as_json else (directory / README_NAME).read_text("utf-8")
-    )
-    _print(text)
-
-
-def _print(text: str) -> None:
-    sys.stdout.write(text.rstrip("\n") + "\n")
-
-
-def _say(text: str) -> None:
-    typer.echo(text, err=True)
-
-
-@contextmanager
-def _refusals() -> Iterator[None]:
-    """Turn what the user can mend into one line on stderr and exit code 1."""
-    try:
-        yield
-    except PolyglyphError as error:
-        _say(f"error: {error}")
-        raise typer.Exit(1) from None
-    except KeyboardInterrupt:
-        _say("stopped; if a training was under way, the same command with --resume goes on with it")
-        raise typer.Exit(130) from None
-    except ModuleNotFoundError as error:
-        if (error.name or "").startswith("polyglyph"):
-            raise
-        _say(
-            f"error: this command needs the package that gives `{error.name}`: "
-            "install polyglyph[cpu,analysis] or polyglyph[cuda,analysis]"
-        )
-        raise typer.Exit(1) from None

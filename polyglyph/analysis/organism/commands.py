@@ -3,17 +3,14 @@
 Data goes to stdout, words to stderr. Exit codes: 0 done, 1 refused (the text says why), 2 wrong usage.
 """
 
-import json
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from polyglyph.analysis.organism.errors import OrganismError, OutputError
+from polyglyph.analysis.organism.errors import OutputError
 from polyglyph.analysis.organism.run import MAX_SEED, Run
+from polyglyph.analysis.organism.terminal import dump, print_card, print_text, quiet_torch, refusals, say
 from polyglyph.analysis.organism.variant import variant_named
 
 if TYPE_CHECKING:
@@ -36,18 +33,18 @@ def world(
     as_json: AsJson = False,
 ) -> None:
     """Show the synthetic world: its relations and entities, and a fact of each home script in every script."""
-    with _refusals():
+    with refusals():
         from polyglyph.analysis.organism.world import make_world
 
         made = make_world(seed)
         if output is not None:
-            _write_new(output, _dump(made.to_json()))
+            _write_new(output, dump(made.to_json()))
         elif as_json:
-            _print(_dump(made.to_json()))
+            print_text(dump(made.to_json()))
         else:
             from polyglyph.analysis.organism.summary import summarise
 
-            _print(summarise(made))
+            print_text(summarise(made))
 
 
 @app.command()
@@ -65,10 +62,10 @@ def train(
     as_json: AsJson = False,
 ) -> None:
     """Train an organism from nothing, measure it and write its card. About five minutes on one core."""
-    with _refusals():
+    with refusals():
         variant_named(variant)
         _check_output(output, resume=resume)
-        _quiet_torch(threads=threads)
+        quiet_torch(threads=threads)
         from polyglyph.analysis.organism.card import describe_training, write_card
         from polyglyph.analysis.organism.checkpoint import FILE_NAME
         from polyglyph.analysis.organism.model import save_model
@@ -76,10 +73,10 @@ def train(
         output.mkdir(parents=True, exist_ok=True)
         trained = _train(Run(seed=seed, num_steps=steps, num_lessons=lessons, variant=variant), output)
         save_model(trained.model, trained.tokenizer, output)
-        _say("measuring")
+        say("measuring")
         card = write_card(output, describe_training(trained.progress))
         (output / FILE_NAME).unlink()
-        _print_card(card, output, as_json=as_json)
+        print_card(card, output, as_json=as_json)
 
 
 @app.command()
@@ -90,12 +87,12 @@ def card(
     as_json: AsJson = False,
 ) -> None:
     """Measure an organism again and rewrite its card.json and README.md."""
-    with _refusals():
+    with refusals():
         _check_exists(directory)
-        _quiet_torch(threads=threads)
+        quiet_torch(threads=threads)
         from polyglyph.analysis.organism.card import read_training, write_card
 
-        _print_card(write_card(directory, read_training(directory)), directory, as_json=as_json)
+        print_card(write_card(directory, read_training(directory)), directory, as_json=as_json)
 
 
 def _train(run: Run, output: Path) -> "Trained":
@@ -110,7 +107,7 @@ def _train(run: Run, output: Path) -> "Trained":
             return train_run(run, curriculum, directory=output, report=display)
     except KeyboardInterrupt:
         advice = "go on with the same command and --resume" if _has_checkpoint(output) else "there is no checkpoint yet"
-        _say(f"stopped; {advice}")
+        say(f"stopped; {advice}")
         raise typer.Exit(130) from None
 
 
@@ -136,55 +133,9 @@ def _check_exists(directory: Path) -> None:
         raise OutputError(f"{directory} is not a directory: give the directory of a trained organism")
 
 
-def _quiet_torch(*, threads: int) -> None:
-    """Set the threads, and keep transformers' bars and hints out of our words."""
-    import torch
-    from transformers.utils import logging
-
-    torch.set_num_threads(threads)
-    logging.disable_progress_bar()
-    logging.set_verbosity_error()
-
-
 def _write_new(path: Path, text: str) -> None:
     try:
         with path.open("x", encoding="utf-8") as file:
             file.write(text + "\n")
     except OSError as error:
         raise OutputError(f"cannot write {path}: {error.strerror}") from error
-
-
-def _print_card(document: dict[str, Any], directory: Path, *, as_json: bool) -> None:
-    from polyglyph.analysis.organism.card import README_NAME
-
-    _print(_dump(document) if as_json else (directory / README_NAME).read_text(encoding="utf-8"))
-
-
-def _dump(document: Any) -> str:
-    return json.dumps(document, indent=2, ensure_ascii=False)
-
-
-def _print(text: str) -> None:
-    sys.stdout.write(text.rstrip("\n") + "\n")
-
-
-def _say(text: str) -> None:
-    typer.echo(text, err=True)
-
-
-@contextmanager
-def _refusals() -> Iterator[None]:
-    """Turn what the user can mend into one line on stderr and exit code 1."""
-    try:
-        yield
-    except OrganismError as error:
-        _say(f"error: {error}")
-        raise typer.Exit(1) from None
-    except ModuleNotFoundError as error:
-        if (error.name or "").startswith("polyglyph"):
-            raise
-        _say(
-            f"error: this command needs the package that gives `{error.name}`: "
-            "install polyglyph[cpu,analysis] or polyglyph[cuda,analysis]"
-        )
-        raise typer.Exit(1) from None

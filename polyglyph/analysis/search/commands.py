@@ -1,16 +1,16 @@
 """The command `polyglyph search`: plans for every pair of scripts of a benchmark, chosen on its development half."""
 
 import asyncio
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from polyglyph.analysis.evaluation import serving
 from polyglyph.analysis.evaluation.benchmark import Benchmark
 from polyglyph.analysis.evaluation.options import own_model
+from polyglyph.analysis.evaluation.serving import MAX_CONCURRENCY, SENDING, ServedModel, VllmFlags
 from polyglyph.analysis.evaluation.sources import find_benchmark
 from polyglyph.analysis.search.direction import DirectionKind, Operation
 from polyglyph.analysis.search.folder import REPORT_NAME, check_folder, report_of, write_outcome
@@ -22,14 +22,11 @@ from polyglyph.clients.async_client import AsyncPolyglyph
 from polyglyph.clients.connection import AdminKey, ApiKey, Connection, Url
 from polyglyph.clients.keys import DEFAULT_URL
 from polyglyph.clients.output import AsJson, print_data, print_json, say, words_console
-from polyglyph.clients.profile.offline import offline_engine
 from polyglyph.contract.exports.reading import read_stats
 
 app = typer.Typer(help="Search for plans on a benchmark's development half.")
 
-STATS, CHOOSING, SENDING = "Stats", "Choosing", "Sending"
-MAX_CONCURRENCY = 100
-"""As many connections as the client's pool holds."""
+STATS, CHOOSING = "Stats", "Choosing"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,12 +56,7 @@ def command(
         str,
         typer.Argument(metavar="BENCHMARK", help="A benchmark file or name, as 'polyglyph evaluate' takes it."),
     ],
-    flags: Annotated[
-        list[str] | None,
-        typer.Argument(
-            metavar="[-- VLLM FLAGS]", help="vLLM's flags for a server of the command's own.", show_default=False
-        ),
-    ] = None,
+    flags: VllmFlags = None,
     output: Annotated[
         Path, typer.Option("--output", "-o", help="Folder of the search: new, empty, or with --resume its own.")
     ],
@@ -134,14 +126,7 @@ def command(
             "--concurrency", min=1, max=MAX_CONCURRENCY, help="Requests in flight at once.", rich_help_panel=SENDING
         ),
     ] = Options.concurrency,
-    model: Annotated[
-        str | None,
-        typer.Option(
-            "--model",
-            help="What to serve for the length of the command, where no --url is given (default: the organism).",
-            rich_help_panel=SENDING,
-        ),
-    ] = None,
+    model: ServedModel = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the trials in the folder.")] = False,
     as_json: AsJson = False,
     url: Url = None,
@@ -155,11 +140,8 @@ def command(
     """
     if (stats is None) == (profile is None):
         raise typer.BadParameter("give --stats FILE or --profile CORPUS: directions are made of stats")
-    base = context.obj if isinstance(context.obj, Connection) else Connection.from_environment()
-    connection = Connection(url, api_key, admin_key).over(base)
+    connection = serving.connection_of(context, Connection(url, api_key, admin_key), model=model, flags=flags)
     is_own = connection.url is None
-    if not is_own and (model or flags):
-        raise typer.BadParameter("--model and vLLM's flags are for a server of the command's own: leave out --url")
     served = own_model(model) if is_own else None
     options = Options(
         num_trials=trials,
@@ -176,21 +158,10 @@ def command(
     asked = find_benchmark(benchmark, model=served)
     source = Source(file=stats, corpus=profile, num_tokens=profile_tokens, tag=tag, model=served)
     check_folder(output, resumes=resume)
-    with _server(connection, [*([model] if model else []), *(flags or ())]) as server:
+    with serving.served(connection, model, flags, words="starting a server for this search") as server:
         outcome = asyncio.run(_run(server, asked, source, output, options, resumes=resume))
     write_outcome(outcome, output)
     _show(outcome, output, as_json=as_json)
-
-
-@contextmanager
-def _server(connection: Connection, arguments: list[str]) -> Iterator[Connection]:
-    """Give the server that was named, or one of our own for the length of the block."""
-    if connection.url is not None:
-        yield connection
-        return
-    say("starting a server for this search")
-    with offline_engine(arguments) as own:
-        yield own
 
 
 async def _run(

@@ -2,9 +2,7 @@
 
 import asyncio
 import json
-import signal
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -19,7 +17,7 @@ from polyglyph.clients.profile.offline import offline_engine
 from polyglyph.clients.profile.progress import ProgressBar
 from polyglyph.clients.profile.report import Ending, ProfileReport
 from polyglyph.clients.profile.run import DEFAULT_PATIENCE_S, ProfileFailedError, profile
-from polyglyph.clients.profile.stop import Stop
+from polyglyph.clients.profile.stop import INTERRUPTED, Stop, ended_by_signals
 from polyglyph.clients.profile.text_file import Split
 from polyglyph.contract.errors import PolyglyphError
 from polyglyph.contract.exports.formats import format_of
@@ -27,7 +25,6 @@ from polyglyph.contract.exports.formats import format_of
 READING, SENDING, GOING_ON, OFFLINE = "Reading", "Sending", "Going on", "An engine of its own"
 MAX_CONCURRENCY = 100
 """As many connections as the client's pool holds."""
-INTERRUPTED = 128 + signal.SIGINT
 
 
 def profile_command(
@@ -186,27 +183,8 @@ async def _run(connection: Connection, corpus: Path, options: dict[str, Any]) ->
     stop = Stop()
     client = AsyncPolyglyph(connection.url or DEFAULT_URL, api_key=connection.api_key, admin_key=connection.admin_key)
     async with client:
-        with ProgressBar() as bar, _ended_by_signals(stop):
+        with ProgressBar() as bar, ended_by_signals(stop):
             return await profile(client, corpus, **options, stop=stop, watch=bar.show)
-
-
-@contextmanager
-def _ended_by_signals(stop: Stop) -> Iterator[None]:
-    loop = asyncio.get_running_loop()
-
-    def ask() -> None:
-        if not stop.asked.is_set():
-            say("finishing what is in flight; once more ends at once")
-        stop.ask()
-
-    numbers = (signal.SIGINT, signal.SIGTERM)
-    for number in numbers:
-        loop.add_signal_handler(number, ask)
-    try:
-        yield
-    finally:
-        for number in numbers:
-            loop.remove_signal_handler(number)
 
 
 def _show(report: ProfileReport, *, as_json: bool) -> None:
