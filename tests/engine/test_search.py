@@ -10,6 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from polyglyph import bundled_organism
+from polyglyph.analysis.evaluation.reading import make_benchmark, write_benchmark
+from polyglyph.analysis.evaluation.sources import find_benchmark
 from polyglyph.analysis.rules.rule_file import load_rules
 from polyglyph.analysis.search.study import FILE_NAME
 from polyglyph.contract.plan import load_plan
@@ -17,11 +20,29 @@ from tests.support.server import START_TIMEOUT_S
 
 pytestmark = pytest.mark.timeout(2 * START_TIMEOUT_S + 600)
 PAIRS = 12
+NUM_FACTS = 24
+"""Of each asked in four scripts: 96 items, so that finalists, who are asked them all, do not take minutes."""
 
 
-def command(folder: Path, *words: str) -> list[str]:
+@pytest.fixture(scope="module")
+def benchmark(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    whole = find_benchmark("organism", model=bundled_organism())
+    known = [item for item in whole.items if item.task == "knowledge" and item.half == "development"]
+    facts: dict[str, list[str]] = {}
+    for item in known:
+        of_script = facts.setdefault(item.source_script, [])
+        if item.fact not in of_script:
+            of_script.append(item.fact)
+    chosen = {fact for of_script in facts.values() for fact in of_script[: NUM_FACTS // len(facts)]}
+    path = tmp_path_factory.mktemp("benchmark") / "organism.jsonl"
+    write_benchmark(make_benchmark(whole.header, [item for item in known if item.fact in chosen]), path)
+    return path
+
+
+def command(benchmark: Path, folder: Path, *words: str) -> list[str]:
     small = ["--trials", "4", "--items", "24", "--finalists", "1", "--concurrency", "32"]
-    own = ["search", "organism", "--profile", "organism", "-o", str(folder), "--json", *small, *words]
+    profile = ["--profile", f"organism:{bundled_organism()}"]
+    own = ["search", str(benchmark), *profile, "-o", str(folder), "--json", *small, *words]
     return [sys.executable, "-m", "polyglyph.clients", *own, "--", "--enforce-eager"]
 
 
@@ -39,8 +60,8 @@ def num_trials(folder: Path) -> int:
         return int(count)
 
 
-def kill_after_two_trials(folder: Path) -> None:
-    process = subprocess.Popen(command(folder), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+def kill_after_two_trials(benchmark: Path, folder: Path) -> None:
+    process = subprocess.Popen(command(benchmark, folder), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     deadline = time.monotonic() + START_TIMEOUT_S + 300
     while num_trials(folder) < 2 and process.poll() is None and time.monotonic() < deadline:
         time.sleep(0.2)
@@ -49,12 +70,12 @@ def kill_after_two_trials(folder: Path) -> None:
     process.wait()
 
 
-def test_a_killed_search_goes_on_and_its_plans_are_whole(tmp_path: Path) -> None:
+def test_a_killed_search_goes_on_and_its_plans_are_whole(benchmark: Path, tmp_path: Path) -> None:
     folder = tmp_path / "found"
-    kill_after_two_trials(folder)
+    kill_after_two_trials(benchmark, folder)
     before = num_trials(folder)
     assert not [*folder.glob("*.plan.json"), *folder.glob("search.json")], "nothing is written before the end"
-    outcome = subprocess.run(command(folder, "--resume"), capture_output=True, text=True, check=False)
+    outcome = subprocess.run(command(benchmark, folder, "--resume"), capture_output=True, text=True, check=False)
     assert outcome.returncode == 0, outcome.stderr
     report = json.loads(outcome.stdout)
     assert before >= 2

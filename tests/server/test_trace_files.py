@@ -287,6 +287,7 @@ def test_traces_from_many_threads_are_written_once_each(open_writer: Open, folde
 
 KILLED = """
 import sys
+import time
 from pathlib import Path
 from polyglyph.server.metrics import Metrics
 from polyglyph.server.trace_files import TraceWriter
@@ -298,6 +299,7 @@ number = 0
 while True:
     writer.add(make_trace(50, header, seed=number))
     number += 1
+    time.sleep(0.002)  # Given as fast as they can be made, each file would be twice as large as the one before.
 """
 
 
