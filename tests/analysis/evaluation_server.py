@@ -1,11 +1,9 @@
 """A server on a loopback port that answers an evaluation: the same question and steering get the same answer."""
 
-import json
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import numpy as np
@@ -16,6 +14,8 @@ from polyglyph.contract.policy import Policy
 from polyglyph.contract.routing import ArrayDocument
 from polyglyph.contract.steering import SteeringRequest, parse_steering
 from tests.clients.fake_engine import MODEL, NUM_EXPERTS, NUM_LAYERS
+from tests.support import loopback
+from tests.support.loopback import Answer, Asked
 
 LOST = "lost"
 """A fault: the connection is cut without an answer."""
@@ -67,7 +67,8 @@ class EvaluationServer:
         with self.lock:
             assert self.lock.wait_for(lambda: holds(self), timeout=20)
 
-    def answer(self, method: str, path: str, body: Any) -> tuple[int, Any] | str:
+    def answer(self, asked: Asked) -> Answer:
+        path, body = asked.path, asked.body
         if path == "/v1/chat/completions":
             return self._chat(body)
         if path.startswith("/v1/steering/plans/"):
@@ -93,7 +94,7 @@ class EvaluationServer:
         self.scored.append(body)
         return {"choices": choices, "steering": echo}
 
-    def _chat(self, body: Any) -> tuple[int, Any] | str:
+    def _chat(self, body: Any) -> Answer:
         with self.lock:
             number = self.num_requests
             self.num_requests += 1
@@ -105,7 +106,7 @@ class EvaluationServer:
             self.num_in_flight -= 1
             fault = self.fault(number)
             if fault == LOST:
-                return LOST
+                return None
             if fault is not None:
                 return fault, {"error": {"message": "boom", "code": fault}}
             self.bodies.append(body)
@@ -158,44 +159,9 @@ class EvaluationServer:
 @contextmanager
 def answering(server: EvaluationServer) -> Iterator[EvaluationServer]:
     """Answer on a loopback port: a free one, or the one from before."""
-
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-
-        def _serve(self) -> None:
-            length = int(self.headers.get("content-length") or 0)
-            body = json.loads(self.rfile.read(length)) if length else None
-            outcome = server.answer(self.command, self.path, body)
-            if isinstance(outcome, str):
-                self.close_connection = True
-                return
-            status, document = outcome
-            data = json.dumps(document).encode()
-            self.send_response(status)
-            self.send_header("content-type", "application/json")
-            self.send_header("content-length", str(len(data)))
-            self.end_headers()
-            self.wfile.write(data)
-
-        do_GET = do_POST = _serve
-
-        def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the name that http.server gives it
-            """Say nothing."""
-
-    class Listener(ThreadingHTTPServer):
-        request_queue_size = 64
-        daemon_threads = True
-
-    listener = Listener(("127.0.0.1", server.port), Handler)
-    server.port = listener.server_address[1]
-    server.url = f"http://127.0.0.1:{server.port}"
-    thread = threading.Thread(target=listener.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
-    thread.start()
-    try:
+    with loopback.listening(server.answer, port=server.port) as server.port:
+        server.url = f"http://127.0.0.1:{server.port}"
         yield server
-    finally:
-        listener.shutdown()
-        listener.server_close()
 
 
 def _tokens(body: dict[str, Any]) -> list[int]:

@@ -5,10 +5,8 @@ pushed to the source's expert by 1 to 4 standard deviations; one asked at home u
 """
 
 import json
-import threading
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import httpx
 import icu
@@ -23,6 +21,7 @@ from polyglyph.contract.model import ModelBinding, RouterDescription
 from polyglyph.contract.routing import ArrayDocument
 from polyglyph.contract.stats import StatsHeader
 from polyglyph.contract.sums import GroupKey, GroupSums
+from tests.support import loopback
 
 SCRIPTS = ("Cyrl", "Geor", "Latn")
 SUFFIXES = {"Cyrl": "rov", "Geor": "vil", "Latn": "ton"}
@@ -175,31 +174,9 @@ def _summary(item):
 def listening(server):
     """Let a little server answer on a loopback port; gives its URL."""
 
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
+    def answer(asked):
+        reply = server.answer(httpx.Request(asked.method, f"http://fake{asked.path}", content=asked.data))
+        return reply.status_code, reply.json()
 
-        def do_GET(self):
-            self._answer(b"")
-
-        def do_POST(self):
-            self._answer(self.rfile.read(int(self.headers["Content-Length"])))
-
-        def _answer(self, content):
-            answer = server.answer(httpx.Request(self.command, f"http://fake{self.path}", content=content))
-            self.send_response(answer.status_code)
-            self.send_header("Content-Type", "application/json")
-            self.send_header("Content-Length", str(len(answer.content)))
-            self.end_headers()
-            self.wfile.write(answer.content)
-
-        def log_message(self, *words):
-            pass
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as listener:
-        thread = threading.Thread(target=listener.serve_forever)
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{listener.server_port}"
-        finally:
-            listener.shutdown()
-            thread.join()
+    with loopback.listening(answer) as port:
+        yield f"http://127.0.0.1:{port}"

@@ -5,9 +5,8 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +26,8 @@ from polyglyph.analysis.evaluation.table import FILE_NAME as TABLE
 from tests.analysis.evaluation_server import EvaluationServer, answering
 from tests.analysis.test_evaluation_runner import NUM_JOBS, PLANS, benchmark
 from tests.clients.terminal import Terminal
+from tests.support import loopback
+from tests.support.loopback import Answer, Asked
 
 ENVIRONMENT = {"COLUMNS": "300", "NO_COLOR": "1"}
 
@@ -158,45 +159,34 @@ def test_ctrl_c_finishes_what_is_in_flight_and_ends_with_130(server: EvaluationS
     assert "4 answers are in" in said and "--resume" in said
 
 
-class JudgeHandler(BaseHTTPRequestHandler):
-    """A judge that finds answers with a question mark right, and takes a while to say so."""
+@dataclass
+class Judge:
+    """Finds answers with a question mark right."""
 
-    fails_from = 10**9
-    seen: list[str]
+    fails_from: int = 10**9
+    seen: list[str] = field(default_factory=list)
+    url: str = ""
 
-    def do_POST(self) -> None:
-        body = json.loads(self.rfile.read(int(self.headers["content-length"])))
-        words = body["messages"][0]["content"]
+    def answer(self, asked: Asked) -> Answer:
+        words = asked.body["messages"][0]["content"]
         self.seen.append(words)
         is_right = "?" in words.partition("Answer to judge:")[2].partition("\n")[0]
-        status = 200 if len(self.seen) < type(self).fails_from else 400
         reply = f"The answer seems so.\n{'CORRECT' if is_right else 'INCORRECT'}"
         message = {"role": "assistant", "content": reply}
-        document = {"choices": [{"index": 0, "message": message, "finish_reason": "stop"}], "object": "chat.completion"}
-        data = json.dumps({"id": "1", "created": 1, "model": "j", **document}).encode()
-        self.send_response(status)
-        self.send_header("content-type", "application/json")
-        self.send_header("content-length", str(len(data)))
-        self.end_headers()
-        self.wfile.write(data)
-
-    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the name that http.server gives it
-        """Say nothing."""
+        choices = [{"index": 0, "message": message, "finish_reason": "stop"}]
+        document = {"id": "1", "created": 1, "model": "j", "object": "chat.completion", "choices": choices}
+        return (200 if len(self.seen) < self.fails_from else 400), document
 
 
 @pytest.fixture
-def judge() -> Iterator[Any]:
-    handler = type("Handler", (JudgeHandler,), {"seen": []})
-    listener = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    thread = threading.Thread(target=listener.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
-    thread.start()
-    handler.url = f"http://127.0.0.1:{listener.server_address[1]}/v1"
-    yield handler
-    listener.shutdown()
-    listener.server_close()
+def judge() -> Iterator[Judge]:
+    judge = Judge()
+    with loopback.listening(judge.answer) as port:
+        judge.url = f"http://127.0.0.1:{port}/v1"
+        yield judge
 
 
-def test_a_judges_verdicts_are_kept_and_gone_on_with(server: EvaluationServer, file: Path, judge: Any) -> None:
+def test_a_judges_verdicts_are_kept_and_gone_on_with(server: EvaluationServer, file: Path, judge: Judge) -> None:
     words = ["--arms", "plan", "--scorer", "judge", "--judge-url", judge.url, "--judge-model", "j", "--json"]
     judge.fails_from = 30
     outcome = evaluate(server, file, *words)

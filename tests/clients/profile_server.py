@@ -1,13 +1,10 @@
 """A server on a loopback port that counts what it is sent: a token is a word, and every token is counted by tag."""
 
-import json
-import socket
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import numpy as np
@@ -15,6 +12,8 @@ import numpy as np
 from polyglyph.contract.routing import ArrayDocument
 from polyglyph.contract.stats import Stats, StatsGroup
 from tests.clients.fake_engine import BLOCK, MODEL, NUM_EXPERTS, NUM_LAYERS, TOP_K
+from tests.support import loopback
+from tests.support.loopback import Answer, Asked
 
 ADMIN_KEY = "an-admins-key"
 SELECTIONS = NUM_LAYERS * TOP_K
@@ -67,16 +66,16 @@ class CountingServer:
         with self.lock:
             assert self.lock.wait_for(lambda: holds(self), timeout=20)
 
-    def answer(self, method: str, path: str, headers: Any, data: bytes) -> tuple[int, Any] | Lost:
-        route = f"{method} {path.partition('?')[0]}"
+    def answer(self, asked: Asked) -> tuple[int, Any] | Lost:
+        route = f"{asked.method} {asked.path.partition('?')[0]}"
         if route in {"POST /v1/completions", "POST /v1/chat/completions"}:
-            return self._generate(json.loads(data), len(data))
+            return self._generate(asked.body, len(asked.data))
         if route == "GET /v1/models":
             return 200, {"object": "list", "data": [{"id": "fake", "object": "model"}]}
         if route == "GET /v1/routing/model":
             return 200, self._model()
         if route == "GET /v1/routing/stats":
-            return self._stats(headers)
+            return self._stats(asked.headers)
         return 404, _error(404, "Not Found")
 
     def _generate(self, body: dict[str, Any], size: int) -> tuple[int, Any] | Lost:
@@ -190,48 +189,10 @@ def _error(code: Any, message: str) -> Any:
 def listening(server: CountingServer) -> Iterator[CountingServer]:
     """Answer on a loopback port: a free one, or the one that the server had before."""
 
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-        wbufsize = 1 << 16
+    def answer(asked: Asked) -> Answer:
+        outcome = server.answer(asked)
+        return None if isinstance(outcome, Lost) else outcome
 
-        def _serve(self) -> None:
-            data = self.rfile.read(int(self.headers.get("content-length") or 0))
-            headers = {name.lower(): value for name, value in self.headers.items()}
-            answer = server.answer(self.command, self.path, headers, data)
-            if isinstance(answer, Lost) or not listener.is_up:
-                self.connection.shutdown(socket.SHUT_RDWR)
-                self.close_connection = True
-                return
-            status, document = answer
-            body = json.dumps(document).encode()
-            self.send_response(status)
-            self.send_header("content-type", "application/json")
-            self.send_header("content-length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-        do_GET = do_POST = _serve
-
-        def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the name that http.server gives it
-            """Say nothing."""
-
-    class Listener(ThreadingHTTPServer):
-        allow_reuse_address = True
-        daemon_threads = True
-        request_queue_size = 64
-        is_up = True
-
-        def handle_error(self, request: Any, client_address: Any) -> None:
-            """Say nothing: clients that go away are part of the tests."""
-
-    listener = Listener(("127.0.0.1", server.port), Handler)
-    server.port = listener.server_address[1]
-    server.url = f"http://127.0.0.1:{server.port}"
-    thread = threading.Thread(target=listener.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
-    thread.start()
-    try:
+    with loopback.listening(answer, port=server.port) as server.port:
+        server.url = f"http://127.0.0.1:{server.port}"
         yield server
-    finally:
-        listener.is_up = False
-        listener.shutdown()
-        listener.server_close()
