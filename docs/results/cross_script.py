@@ -15,6 +15,7 @@ from jinja2 import Environment, StrictUndefined
 
 from polyglyph.analysis.results import tables
 from polyglyph.analysis.results.cells import percent, points, rate, reason_of, table
+from polyglyph.analysis.results.comparison import MEAN_OF_RANDOM
 from polyglyph.analysis.results.pooling import pool
 
 HERE = Path(__file__).parent
@@ -76,6 +77,8 @@ def values(pooled: Document) -> Document:
         "worlds": worlds_table(),
         "direct": tables.arms_table(read(DIRECT, "results")) if measured[DIRECT] else "",
         "sampled": tables.arms_table(read(SAMPLED, "results")) if measured[SAMPLED] else "",
+        "over_random": lambda model, arm: over_random(read(model, "results"), arm),
+        "gain_of": lambda model, arm: gain(read(model, "results"), arm),
         "searches": searches_table(),
         "ablations": ablations_table(),
         "gain": lambda arm: gain(pooled, arm),
@@ -132,8 +135,10 @@ def ablations_table() -> str:
         bits = " ".join(f"{value:.2f}" for value in card["script_bits_by_layer"])
         arms = document["arms"]
         shares = (rate(arms[arm]["cross"]) if arm in arms else "no plan" for arm in ("none", "plan", "hint"))
-        rows.append((engineered, f"{card['home']['rate']:.1%}", bits, *shares, gain(document, "plan")))
-    return table(("engineered", "at home", "script bits, layers 0 to 5", "none", "plan", "hint", "gain"), rows)
+        gains = (gain(document, "plan"), over_random(document, "plan"))
+        rows.append((engineered, f"{100 * card['home']['rate']:.1f} %", bits, *shares, *gains))
+    columns = ("none", "plan", "hint", "plan over none", "plan over random")
+    return table(("engineered", "at home", "script bits, layers 0 to 5", *columns), rows)
 
 
 def gain(document: Mapping[str, Any], arm: str) -> str:
@@ -142,6 +147,13 @@ def gain(document: Mapping[str, Any], arm: str) -> str:
         return "no plan"
     against = document["arms"][arm]["cross"]["against_none"]
     return reason_of(against) or points(against["difference"])
+
+
+def over_random(document: Mapping[str, Any], arm: str) -> str:
+    """Write an arm's difference to the mean of its random controls."""
+    if arm not in document["arms"]:
+        return "no plan"
+    return points(document["arms"][arm]["against_controls"][MEAN_OF_RANDOM]["difference"])
 
 
 def is_measured(model: str) -> bool:
