@@ -61,9 +61,8 @@ def render(pooled: Document) -> str:
 
 def values(pooled: Document) -> Document:
     """Give what the template is filled with."""
-    measured = {name: is_measured(name) for name in (*ABLATIONS, NAMES, DIRECT, SAMPLED)}
+    names = read(NAMES, "results")
     return {
-        "missing": [name for name, is_there in measured.items() if not is_there],
         "pooled": pooled,
         "run": read(WORLDS[0], "results")["run"],
         "claims": tables.claims_table(pooled),
@@ -75,8 +74,8 @@ def values(pooled: Document) -> Document:
         "steering": tables.steering_table(pooled),
         "rules": tables.rules_table(pooled),
         "worlds": worlds_table(),
-        "direct": tables.arms_table(read(DIRECT, "results")) if measured[DIRECT] else "",
-        "sampled": tables.arms_table(read(SAMPLED, "results")) if measured[SAMPLED] else "",
+        "direct": tables.arms_table(read(DIRECT, "results")),
+        "sampled": tables.arms_table(read(SAMPLED, "results")),
         "over_random": lambda model, arm: over_random(read(model, "results"), arm),
         "gain_of": lambda model, arm: gain(read(model, "results"), arm),
         "searches": searches_table(),
@@ -85,15 +84,6 @@ def values(pooled: Document) -> Document:
         "share_at_home": lambda arm: rate(pooled["arms"][arm]["same"]),
         "in_source": lambda arm: rate(pooled["arms"][arm]["texts"]["reasoning_in_source_script"]),
         "num_entities": sum(pair["entities"] for pair in pooled["pairs"].values()) // 3,
-        **(names_values() if measured[NAMES] else {"names": None}),
-    }
-
-
-def names_values() -> Document:
-    """Give what the section on real names is filled with."""
-    names = read(NAMES, "results")
-    return {
-        "names": names,
         "num_cities": names["asked"]["entities"],
         "names_arms": tables.arms_table(names),
         "names_costs": tables.costs_table(names),
@@ -113,7 +103,7 @@ def worlds_table() -> str:
 def searches_table() -> str:
     """Write what each search chose, and the development figure that it was chosen by."""
     rows = []
-    for name in filter(is_measured, (*WORLDS, *list(ABLATIONS)[1:], NAMES)):
+    for name in (*WORLDS, *list(ABLATIONS)[1:], NAMES):
         search = read(name, "search")
         chosen = search["chosen"]
         before = rate(search["unsteered"]["cross_script"])
@@ -130,7 +120,7 @@ def _parameters(chosen: Document) -> str:
 def ablations_table() -> str:
     """Write barrier, routing and gain of each variant."""
     rows = []
-    for name, engineered in _ablations().items():
+    for name, engineered in ABLATIONS.items():
         card, document = read(name, "card")["evaluation"], read(name, "results")
         bits = " ".join(f"{value:.2f}" for value in card["script_bits_by_layer"])
         arms = document["arms"]
@@ -154,15 +144,6 @@ def over_random(document: Mapping[str, Any], arm: str) -> str:
     if arm not in document["arms"]:
         return "no plan"
     return points(document["arms"][arm]["against_controls"][MEAN_OF_RANDOM]["difference"])
-
-
-def is_measured(model: str) -> bool:
-    """Whether there are results of a model."""
-    return (RESULTS / model / "results.json").is_file()
-
-
-def _ablations() -> dict[str, str]:
-    return {name: words for name, words in ABLATIONS.items() if is_measured(name)}
 
 
 def read(model: str, name: str) -> Document:
@@ -210,12 +191,12 @@ def draw_ablations(path: Path) -> None:
     """Draw none, plan and hint for each variant."""
     figure, axes = _figure(height=3)
     for offset, (arm, color) in enumerate((("none", "#bbbbbb"), ("plan", "#222255"), ("hint", "#ccbb44"))):
-        for place, name in enumerate(_ablations()):
+        for place, name in enumerate(ABLATIONS):
             cross = read(name, "results")["arms"].get(arm, {}).get("cross")
             if cross is not None:
                 label = arm if place == 0 else None
                 axes.bar(place + 0.27 * (offset - 1), 100 * cross["rate"], 0.25, color=color, label=label)
-    axes.set_xticks(range(len(_ablations())), [words.replace("; ", ";\n") for words in _ablations().values()])
+    axes.set_xticks(range(len(ABLATIONS)), [words.replace("; ", ";\n") for words in ABLATIONS.values()])
     axes.set_ylabel("right across scripts, %")
     axes.legend(frameon=False)
     _save(figure, path)

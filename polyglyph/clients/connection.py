@@ -12,6 +12,8 @@ from polyglyph.clients.client import Polyglyph
 from polyglyph.clients.keys import DEFAULT_URL
 
 PANEL = "Server"
+MAX_CONCURRENCY = 100
+"""Requests in flight at once: as many connections as the client's pool holds."""
 URL_HELP = f"Where the server is (or POLYGLYPH_URL; default: {DEFAULT_URL})."
 API_KEY_HELP = "The server's API key (or POLYGLYPH_API_KEY, OPENAI_API_KEY: in the environment others cannot see it)."
 ADMIN_KEY_HELP = "The server's admin key, for what changes it or reads its stats (or POLYGLYPH_ADMIN_KEY)."

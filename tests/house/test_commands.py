@@ -43,6 +43,18 @@ def test_every_command_and_flag_in_the_documents_exists(name: str, words: str) -
         path.pop()
     text = help_of(*path)
     # Behind a lone `--` stand vLLM's flags.
-    own_words = words.partition(" -- ")[0]
-    missing = [flag for flag in re.findall(r"--[a-z][a-z-]+", own_words) if flag not in text]
+    own_words, _, vllm_words = words.partition(" -- ")
+    missing = [flag for flag in flags_in(own_words) if flag not in text]
     assert not missing
+    assert not vllm_words or set(flags_in(vllm_words)) <= flags_of_vllm()
+
+
+def flags_in(words: str) -> list[str]:
+    return re.findall(r"--[a-z][a-z-]+", words)
+
+
+@cache
+def flags_of_vllm() -> set[str]:
+    from polyglyph.server.launch import parser
+
+    return set(parser()._option_string_actions)

@@ -28,8 +28,8 @@ from polyglyph.analysis.evaluation.progress import ProgressBar
 from polyglyph.analysis.evaluation.run_record import check_folder
 from polyglyph.analysis.evaluation.selection import Half
 from polyglyph.analysis.evaluation.serving import (
-    MAX_CONCURRENCY,
     SENDING,
+    Concurrency,
     ServedModel,
     VllmFlags,
     connection_of,
@@ -120,12 +120,7 @@ def command(
     seed: Annotated[
         int, typer.Option("--seed", min=0, help="Of the order of requests and of sampling.", rich_help_panel=SENDING)
     ] = 0,
-    concurrency: Annotated[
-        int,
-        typer.Option(
-            "--concurrency", min=1, max=MAX_CONCURRENCY, help="Requests in flight at once.", rich_help_panel=SENDING
-        ),
-    ] = 32,
+    concurrency: Concurrency = 32,
     model: ServedModel = None,
     patience: Annotated[
         float,

@@ -6,13 +6,11 @@ from typing import Annotated
 
 import typer
 
-from polyglyph.clients.connection import Connection
+from polyglyph.clients.connection import MAX_CONCURRENCY, Connection
 from polyglyph.clients.output import say
 from polyglyph.clients.profile.offline import offline_engine
 
 SENDING = "Sending"
-MAX_CONCURRENCY = 100
-"""As many connections as the client's pool holds."""
 
 ServedModel = Annotated[
     str | None,
@@ -20,6 +18,12 @@ ServedModel = Annotated[
         "--model",
         help="What to serve for the length of the command, where no --url is given (default: the organism).",
         rich_help_panel=SENDING,
+    ),
+]
+Concurrency = Annotated[
+    int,
+    typer.Option(
+        "--concurrency", min=1, max=MAX_CONCURRENCY, help="Requests in flight at once.", rich_help_panel=SENDING
     ),
 ]
 VllmFlags = Annotated[

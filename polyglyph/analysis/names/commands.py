@@ -10,7 +10,8 @@ from typing import Annotated
 import typer
 
 from polyglyph.analysis.organism.run import MAX_SEED
-from polyglyph.analysis.organism.terminal import print_card, print_text, quiet_torch, refusals, say
+from polyglyph.analysis.organism.terminal import print_card, quiet_torch, refusals
+from polyglyph.clients.output import print_data, say
 
 app = typer.Typer(help="Real cities in nine scripts: their table, benchmark and organism.", no_args_is_help=True)
 
@@ -37,7 +38,7 @@ def summary(*, seed: Seed = 0) -> None:
         from polyglyph.analysis.names.atlas import make_atlas
         from polyglyph.analysis.names.summary import summarise_atlas
 
-        print_text(summarise_atlas(make_atlas(seed)))
+        print_data(summarise_atlas(make_atlas(seed)))
 
 
 @app.command()
@@ -52,7 +53,7 @@ def table(
         from polyglyph.analysis.names.table import write_table
 
         write_table(make_atlas(seed), output)
-        print_text(str(output))
+        print_data(str(output))
 
 
 @app.command()
@@ -69,7 +70,7 @@ def benchmark(
         from polyglyph.analysis.evaluation.reading import write_benchmark
 
         write_benchmark(names_benchmark(seed, style=style.value, per_pair=per_pair), output)
-        print_text(str(output))
+        print_data(str(output))
 
 
 @app.command()

@@ -3,6 +3,7 @@
 Data goes to stdout, words to stderr. Exit codes: 0 done, 1 refused (the text says why), 2 wrong usage.
 """
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,8 +11,9 @@ import typer
 
 from polyglyph.analysis.organism.errors import OutputError
 from polyglyph.analysis.organism.run import MAX_SEED, Run
-from polyglyph.analysis.organism.terminal import dump, print_card, print_text, quiet_torch, refusals, say
+from polyglyph.analysis.organism.terminal import print_card, quiet_torch, refusals
 from polyglyph.analysis.organism.variant import variant_named
+from polyglyph.clients.output import print_data, print_json, say
 
 if TYPE_CHECKING:
     from polyglyph.analysis.organism.training import Trained
@@ -38,13 +40,13 @@ def world(
 
         made = make_world(seed)
         if output is not None:
-            _write_new(output, dump(made.to_json()))
+            _write_new(output, json.dumps(made.to_json(), indent=2, ensure_ascii=False))
         elif as_json:
-            print_text(dump(made.to_json()))
+            print_json(made.to_json())
         else:
             from polyglyph.analysis.organism.summary import summarise
 
-            print_text(summarise(made))
+            print_data(summarise(made))
 
 
 @app.command()

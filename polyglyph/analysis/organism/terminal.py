@@ -1,7 +1,5 @@
 """The terminal of the commands that make organisms: data on stdout, words and refusals on stderr."""
 
-import json
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -9,9 +7,9 @@ from typing import Any
 
 import typer
 
+from polyglyph.clients.output import print_data, print_json, say, say_error
+from polyglyph.clients.profile.stop import INTERRUPTED
 from polyglyph.contract.errors import PolyglyphError
-
-INTERRUPTED = 130
 
 
 @contextmanager
@@ -20,7 +18,7 @@ def refusals() -> Iterator[None]:
     try:
         yield
     except PolyglyphError as error:
-        say(f"error: {error}")
+        say_error(str(error))
         raise typer.Exit(1) from None
     except KeyboardInterrupt:
         say("stopped; if a training was under way, the same command with --resume goes on with it")
@@ -28,8 +26,8 @@ def refusals() -> Iterator[None]:
     except ModuleNotFoundError as error:
         if (error.name or "").startswith("polyglyph"):
             raise
-        say(
-            f"error: this command needs the package that gives `{error.name}`: "
+        say_error(
+            f"this command needs the package that gives `{error.name}`: "
             "install polyglyph[cpu,analysis] or polyglyph[cuda,analysis]"
         )
         raise typer.Exit(1) from None
@@ -49,19 +47,7 @@ def print_card(document: dict[str, Any], directory: Path, *, as_json: bool) -> N
     """Print a card as JSON, or the README that was written from it."""
     from polyglyph.analysis.organism.card import README_NAME
 
-    print_text(dump(document) if as_json else (directory / README_NAME).read_text(encoding="utf-8"))
-
-
-def dump(document: Any) -> str:
-    """Write a document as JSON that one can read."""
-    return json.dumps(document, indent=2, ensure_ascii=False)
-
-
-def print_text(text: str) -> None:
-    """Print data to stdout, with one line feed at its end."""
-    sys.stdout.write(text.rstrip("\n") + "\n")
-
-
-def say(text: str) -> None:
-    """Print words to stderr."""
-    typer.echo(text, err=True)
+    if as_json:
+        print_json(document)
+    else:
+        print_data((directory / README_NAME).read_text(encoding="utf-8").rstrip("\n"))

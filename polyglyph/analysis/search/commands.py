@@ -7,10 +7,9 @@ from typing import Annotated
 
 import typer
 
-from polyglyph.analysis.evaluation import serving
 from polyglyph.analysis.evaluation.benchmark import Benchmark
 from polyglyph.analysis.evaluation.options import own_model
-from polyglyph.analysis.evaluation.serving import MAX_CONCURRENCY, SENDING, ServedModel, VllmFlags
+from polyglyph.analysis.evaluation.serving import Concurrency, ServedModel, VllmFlags, connection_of, served
 from polyglyph.analysis.evaluation.sources import find_benchmark
 from polyglyph.analysis.search.direction import DirectionKind, Operation
 from polyglyph.analysis.search.folder import REPORT_NAME, check_folder, report_of, write_outcome
@@ -120,12 +119,7 @@ def command(
         bool, typer.Option("--rules/--no-rules", help="Fit rules that guess the source.", rich_help_panel=CHOOSING)
     ] = True,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Draws sample and trials.", rich_help_panel=CHOOSING)] = 0,
-    concurrency: Annotated[
-        int,
-        typer.Option(
-            "--concurrency", min=1, max=MAX_CONCURRENCY, help="Requests in flight at once.", rich_help_panel=SENDING
-        ),
-    ] = Options.concurrency,
+    concurrency: Concurrency = Options.concurrency,
     model: ServedModel = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the trials in the folder.")] = False,
     as_json: AsJson = False,
@@ -140,9 +134,9 @@ def command(
     """
     if (stats is None) == (profile is None):
         raise typer.BadParameter("give --stats FILE or --profile CORPUS: directions are made of stats")
-    connection = serving.connection_of(context, Connection(url, api_key, admin_key), model=model, flags=flags)
+    connection = connection_of(context, Connection(url, api_key, admin_key), model=model, flags=flags)
     is_own = connection.url is None
-    served = own_model(model) if is_own else None
+    organism = own_model(model) if is_own else None
     options = Options(
         num_trials=trials,
         num_items=items,
@@ -155,10 +149,10 @@ def command(
         seed=seed,
         concurrency=concurrency,
     )
-    asked = find_benchmark(benchmark, model=served)
-    source = Source(file=stats, corpus=profile, num_tokens=profile_tokens, tag=tag, model=served)
+    asked = find_benchmark(benchmark, model=organism)
+    source = Source(file=stats, corpus=profile, num_tokens=profile_tokens, tag=tag, model=organism)
     check_folder(output, resumes=resume)
-    with serving.served(connection, model, flags, words="starting a server for this search") as server:
+    with served(connection, model, flags, words="starting a server for this search") as server:
         outcome = asyncio.run(_run(server, asked, source, output, options, resumes=resume))
     write_outcome(outcome, output)
     _show(outcome, output, as_json=as_json)

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from polyglyph.clients.async_client import AsyncPolyglyph
-from polyglyph.clients.connection import AdminKey, ApiKey, Connection, Url
+from polyglyph.clients.connection import MAX_CONCURRENCY, AdminKey, ApiKey, Connection, Url
 from polyglyph.clients.exit_codes import ExitCode
 from polyglyph.clients.keys import DEFAULT_URL
 from polyglyph.clients.output import AsJson, print_data, print_json, say
@@ -23,8 +23,6 @@ from polyglyph.contract.errors import PolyglyphError
 from polyglyph.contract.exports.formats import format_of
 
 READING, SENDING, GOING_ON, OFFLINE = "Reading", "Sending", "Going on", "An engine of its own"
-MAX_CONCURRENCY = 100
-"""As many connections as the client's pool holds."""
 
 
 def profile_command(
