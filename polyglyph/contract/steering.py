@@ -90,6 +90,7 @@ class SteeringPayload(Document):
         recomputes_prefix: Compute the prompt anew even where the prefix cache holds it, so that no row is missing.
         request_id: The engine request's id as its caller knows it.
         sequence: Which of the HTTP request's sequences (prompts times choices) this is.
+        content: Its `cache_salt`, worked out once on the way to the workers; None before.
     """
 
     version: Literal[1] = 1
@@ -105,6 +106,7 @@ class SteeringPayload(Document):
     recomputes_prefix: bool = False
     request_id: str = ""
     sequence: int = 0
+    content: str | None = None
 
     @property
     def wants_receipt(self) -> bool:

@@ -11,17 +11,23 @@ from torch import Tensor
 
 from polyglyph.contract.model import RouterDescription
 from polyglyph.kernels.annotate import TokenNotes
-from polyglyph.kernels.steer_route import LayerEdits, SelectionRule, router_scores, runner_up, steer_route
+from polyglyph.kernels.steer_route import (
+    LayerSteering,
+    RouteLog,
+    SelectionRule,
+    router_scores,
+    runner_up,
+    steering_of,
+)
 from polyglyph.routing.edit_table import EditTable
 
 
 @dataclass(frozen=True)
 class RoutedLayer:
-    """One MoE layer: how its router selects, and its rows of the edit table."""
+    """One MoE layer: what its router is, and what steers and logs it."""
 
     router: RouterDescription
-    rule: SelectionRule
-    edits: LayerEdits
+    steering: LayerSteering
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,14 +37,12 @@ class StepLog:
     Attributes:
         ids_LTK: int32 selected experts; -1 past a layer's k.
         weights_LTK: float32 routing weights.
-        changed_LT: bool, selections that steering changed.
         runner_up_LTK: int32, the experts that would have come next; None unless the step asked for scores.
         scores_LTE: float16, the routers' own scores before any edit; None unless the step asked for scores.
     """
 
     ids_LTK: Tensor
     weights_LTK: Tensor
-    changed_LT: Tensor
     runner_up_LTK: Tensor | None = None
     scores_LTE: Tensor | None = None
 
@@ -69,7 +73,13 @@ class RoutedLayers:
         num_slots: S.
         max_num_tokens: T, padding included.
         device: Where the model runs.
-        logs_scores: Log scores in every step, so that a captured graph does; a CPU logs them in steps that ask.
+        is_captured: CUDA graphs replay the forward pass: it always does all, since what is left out once is never done.
+        logs_scores: Log scores in captured graphs; without graphs they are logged in steps that ask.
+
+    Attributes:
+        ids_LTK: int32 selected experts of the last step; -1 past a layer's k.
+        weights_LTK: float32 routing weights.
+        changed_LT: bool, selections that steering changed.
     """
 
     def __init__(
@@ -79,6 +89,7 @@ class RoutedLayers:
         num_slots: int,
         max_num_tokens: int,
         device: torch.device,
+        is_captured: bool = False,
         logs_scores: bool = False,
     ) -> None:
         self.device = device
@@ -87,18 +98,25 @@ class RoutedLayers:
         self.top_k = max(router.top_k for router, _ in routers)
         self.table = EditTable(self.num_layers, num_slots, self.num_experts, device)
         self.notes = TokenNotes.allocate(max_num_tokens, device=device)
+        shape = (self.num_layers, max_num_tokens, self.top_k)
+        self.ids_LTK = torch.full(shape, -1, dtype=torch.int32, device=device)
+        self.weights_LTK = torch.zeros(shape, dtype=torch.float32, device=device)
+        self.changed_LT = torch.zeros(shape[:2], dtype=torch.bool, device=device)
         self.layers = tuple(
-            RoutedLayer(router, rule, self.table.layer(index, router.experts))
+            RoutedLayer(
+                router,
+                steering_of(
+                    rule,
+                    slot_T=self.notes.slot_T,
+                    edits=self.table.layer(index, router.experts),
+                    log=RouteLog(self.ids_LTK[index], self.weights_LTK[index], self.changed_LT[index]),
+                ),
+            )
             for index, (router, rule) in enumerate(routers)
         )
-        shape = (self.num_layers, max_num_tokens, self.top_k)
-        self._ids = torch.full(shape, -1, dtype=torch.int32, device=device)
-        self._weights = torch.zeros(shape, dtype=torch.float32, device=device)
-        self._changed = torch.zeros(shape[:2], dtype=torch.bool, device=device)
-        self._has_changed = False
         self._score_sizes = (self.num_layers, max_num_tokens, self.num_experts, self.top_k, device)
-        self._score_log = ScoreLog(*self._score_sizes) if logs_scores else None
-        self._on_host = device.type == "cpu"
+        self._score_log = ScoreLog(*self._score_sizes) if is_captured and logs_scores else None
+        self._is_captured = is_captured
         self._is_steered = False
         self._is_logged = True
         self._is_scored = False
@@ -107,10 +125,10 @@ class RoutedLayers:
     @property
     def can_log_scores(self) -> bool:
         """Whether requests may ask for scores and runners-up."""
-        return self._on_host or self._score_log is not None
+        return not self._is_captured or self._score_log is not None
 
     def set_step(self, *, is_steered: bool, is_logged: bool, is_scored: bool = False) -> None:
-        """Say what the next forward pass needs; only a CPU may skip the rest, a captured graph always does all."""
+        """Say what the next forward pass needs; a captured graph always does all."""
         self._is_steered = is_steered
         self._is_logged = is_logged
         self._is_scored = is_scored
@@ -128,60 +146,38 @@ class RoutedLayers:
                 note_T.zero_()
             self._has_notes = False
 
-    def route(self, layer: int, logits: Tensor, weights: Tensor, ids: Tensor, hidden: Tensor) -> tuple[Tensor, Tensor]:
-        """Steer one layer's selection and log it; what the custom op runs.
+    def warm_up(self) -> None:
+        """Compile what a step that nobody steers needs; dummy steps see to the others."""
+        self.layers[0].steering.log_selection(self.weights_LTK[0, :0], self.ids_LTK[0, :0])
+
+    def route(self, layer: int, logits: Tensor, weights: Tensor, ids: Tensor, hidden: Tensor) -> None:
+        """Steer one layer's selection in place, and log it; what the custom op runs.
 
         Args:
             layer: Index among the MoE layers.
             logits: Router logits [T, E].
-            weights: vLLM's routing weights [T, K].
-            ids: vLLM's selected experts [T, K].
+            weights: vLLM's routing weights [T, K]; rows without edits are left as they are.
+            ids: vLLM's selected experts [T, K]; likewise.
             hidden: The layer's input [T, H].
-
-        Returns:
-            Fresh weights and ids; rows without edits hold vLLM's values bit for bit.
         """
-        num_tokens = ids.shape[0]
-        if self._on_host and not self._is_steered:
-            weights, ids = weights.clone(), ids.clone()
-            changed: Tensor | None = None
+        if not (self._is_captured or self._is_steered or self._is_logged):
+            return
+        steering = self.layers[layer].steering
+        if not (self._is_captured or self._is_steered):
+            steering.log_selection(weights, ids)
         else:
-            routed = self.layers[layer]
-            weights, ids, changed = steer_route(
-                logits,
-                weights,
-                ids,
-                hidden_TH=hidden,
-                slot_T=self.notes.slot_T[:num_tokens],
-                edits=routed.edits,
-                rule=routed.rule,
-            )
-        if self._is_logged or not self._on_host:
-            self._write_log(layer, weights, ids, changed)
-        if self._score_log is not None and (self._is_scored or not self._on_host):
-            self._score_log.write(layer, logits, ids, self.layers[layer].rule)
-        return weights, ids
+            steering.steer(logits, weights, ids, hidden)
+        if self._score_log is not None and (self._is_scored or self._is_captured):
+            self._score_log.write(layer, logits, ids, steering.rule)
 
     def log(self, num_tokens: int) -> StepLog:
         """Give what was logged of the last step's first tokens."""
-        ids, weights, changed = (log[:, :num_tokens] for log in (self._ids, self._weights, self._changed))
+        ids, weights = self.ids_LTK[:, :num_tokens], self.weights_LTK[:, :num_tokens]
         if self._score_log is None or not self._is_scored:
-            return StepLog(ids, weights, changed)
+            return StepLog(ids, weights)
         scores = self._score_log
-        return StepLog(ids, weights, changed, scores.runner_up_LTK[:, :num_tokens], scores.scores_LTE[:, :num_tokens])
+        return StepLog(ids, weights, scores.runner_up_LTK[:, :num_tokens], scores.scores_LTE[:, :num_tokens])
 
     def has_run(self, layer: int) -> bool:
         """Whether this layer's hook was executed since the worker started."""
-        return bool((self._ids[layer, 0, 0] != -1).item())
-
-    def _write_log(self, layer: int, weights: Tensor, ids: Tensor, changed: Tensor | None) -> None:
-        num_tokens, top_k = ids.shape
-        self._ids[layer, :num_tokens, :top_k] = ids
-        self._weights[layer, :num_tokens, :top_k] = weights
-        if changed is not None:
-            self._changed[layer, :num_tokens] = changed
-            self._has_changed = True
-        elif self._has_changed:
-            # Steps without steering follow each other: the first one's first layer clears for all.
-            self._changed.zero_()
-            self._has_changed = False
+        return bool((self.ids_LTK[layer, 0, 0] != -1).item())

@@ -18,17 +18,17 @@ def install_layers(layers: RoutedLayers) -> None:
     _installed[:] = [layers]
 
 
-def _route(logits: Tensor, weights: Tensor, ids: Tensor, hidden: Tensor, layer: int) -> tuple[Tensor, Tensor]:
-    return _installed[0].route(layer, logits, weights, ids, hidden)
+def _route(logits: Tensor, weights: Tensor, ids: Tensor, hidden: Tensor, layer: int) -> None:
+    _installed[0].route(layer, logits, weights, ids, hidden)
 
 
-def _route_fake(_logits: Tensor, weights: Tensor, ids: Tensor, _hidden: Tensor, _layer: int) -> tuple[Tensor, Tensor]:
-    return torch.empty_like(weights), torch.empty_like(ids)
+def _route_fake(logits: Tensor, weights: Tensor, ids: Tensor, hidden: Tensor, layer: int) -> None:
+    """Give nothing: what the operator does, it does in place."""
 
 
-_LIBRARY.define("route(Tensor logits, Tensor weights, Tensor ids, Tensor hidden, int layer) -> (Tensor, Tensor)")
+_LIBRARY.define("route(Tensor logits, Tensor(a!) weights, Tensor(b!) ids, Tensor hidden, int layer) -> ()")
 _LIBRARY.impl("route", _route, "CompositeExplicitAutograd")
 torch.library.register_fake("polyglyph::route", _route_fake, lib=_LIBRARY)
 
 route = torch.ops.polyglyph.route.default
-"""(logits [T, E], weights [T, K], ids [T, K], hidden [T, H], layer) -> fresh (weights, ids)."""
+"""(logits [T, E], weights [T, K], ids [T, K], hidden [T, H], layer): writes weights and ids of steered rows."""

@@ -3,7 +3,7 @@
 Letters: P request rows, R requests of a step, T tokens of a step.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,8 +11,9 @@ import torch
 from torch import Tensor
 
 from polyglyph.contract.steering import TraceOptions
-from polyglyph.kernels.label_scripts import LabelRows, LabelTable, label_scripts, run, seed
-from polyglyph.routing.account import Account
+from polyglyph.kernels.choice import implementation
+from polyglyph.kernels.label_scripts import EMPTY, LabelRows, LabelTable, run, seed
+from polyglyph.kernels.tally import Account, TallyStep, TokenLog
 from polyglyph.routing.edit_table import UNSTEERED
 from polyglyph.routing.finished_traces import FinishedTraces
 from polyglyph.routing.groups import RequestGroup
@@ -43,38 +44,44 @@ class RecorderOptions:
     max_trace_bytes: int = DEFAULT_MAX_BYTES
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
-class Step:
-    """One step of the engine.
+@dataclass(frozen=True, eq=False)
+class Batch:
+    """Requests that are scheduled together, as most steps have those of the step before, and what they need.
 
     Attributes:
-        records: Its requests in batch order.
-        lengths: Tokens of each request, on the host; rejected drafts included.
-        row_R: int32 rows of the requests.
-        query_start_R1: int32, first token of each request, and the end.
-        start_R: int32 position of each request's first token.
-        input_ids_T: Token ids.
-        num_tokens: Tokens without padding.
+        req_ids: In batch order.
+        records: Likewise.
+        row_R: int32 rows, likewise.
+        is_steered: Somebody is steered.
+        is_logged: The step is recorded.
+        is_scored: Somebody's trace keeps scores or runners-up.
+        has_receipts: Somebody's account or summary will be read.
+        has_traces: Somebody is traced.
     """
 
+    req_ids: Sequence[str]
     records: Sequence[RequestRecord]
-    lengths: Sequence[int]
     row_R: Tensor
-    query_start_R1: Tensor
-    start_R: Tensor
+    is_steered: bool
+    is_logged: bool
+    is_scored: bool
+    has_receipts: bool
+    has_traces: bool
+
+
+@dataclass(eq=False, kw_only=True)
+class Step(TallyStep):
+    """One step of the engine; see `TallyStep`.
+
+    Attributes:
+        batch: Its requests.
+        num_scheduled: Tokens of each request, on the host; rejected drafts included.
+        input_ids_T: Token ids.
+    """
+
+    batch: Batch
+    num_scheduled: Mapping[str, int]
     input_ids_T: Tensor
-    num_tokens: int
-
-
-@dataclass(frozen=True, eq=False, kw_only=True)
-class _Marks:
-    """What is known of each token of a step after sampling."""
-
-    row_T: Tensor
-    position_T: Tensor
-    phase_T: Tensor
-    steered_T: Tensor
-    counts_T: Tensor
 
 
 class Recorder:
@@ -98,7 +105,17 @@ class Recorder:
         self._labels = labels.to(device)
         self._account = Account.allocate(num_rows, device=device)
         self._label_rows = LabelRows.allocate(num_rows, device=device)
-        self._script_T = torch.zeros_like(layers.notes.row_T, dtype=torch.uint8)
+        self._log = TokenLog(
+            notes=layers.notes,
+            script_T=torch.zeros_like(layers.notes.row_T, dtype=torch.uint8),
+            ids_LTK=layers.ids_LTK,
+            weights_LTK=layers.weights_LTK,
+            changed_LT=layers.changed_LT,
+        )
+        # Found once: what a step does in Python is most of what it costs.
+        self._label_scripts = implementation("label_scripts", device).label_scripts
+        self._tally = implementation("tally", device).tally
+        self._counts_T = torch.zeros_like(layers.notes.row_T, dtype=torch.bool)
         self._summaries = Summaries(max_num_reqs, *sizes, device)
         self._traces = TraceRecorder(TraceShape(*sizes, layers.top_k), device=device, max_bytes=options.max_trace_bytes)
         self.finished_traces = FinishedTraces(self._traces)
@@ -107,21 +124,9 @@ class Recorder:
             self.stats = StatsRecorder(num_layers=sizes[0], num_experts=sizes[1], scripts=labels.scripts, device=device)
 
     def warm_up(self) -> None:
-        """Compile what a processor compiles at its first use, so that no request waits for it."""
-        if self.stats is None:
-            return
-        run(self._host_labels, [])
-        nobody = torch.zeros(1, dtype=torch.int32, device=self._layers.device)
-        label_scripts(
-            row_R=nobody[:0],
-            query_start_R1=nobody,
-            num_valid_R=nobody[:0],
-            input_ids_T=nobody[:0],
-            num_tokens=0,
-            rows=self._label_rows,
-            table=self._labels,
-            out_T=self._script_T,
-        )
+        """Compile what a request's start needs, so that none waits for it."""
+        if self.stats is not None:
+            run(self._host_labels, [])
 
     # Requests
 
@@ -154,6 +159,9 @@ class Recorder:
             num_computed: Tokens whose keys and values are in the cache already.
         """
         if self.stats is None:
+            return
+        if num_computed == 0:
+            seed(self._label_rows, record.row, EMPTY)
             return
         # What came as embeddings has no script: -1 is no token.
         known = np.full(num_computed, -1) if known_token_ids is None else np.asarray(known_token_ids[:num_computed])
@@ -195,80 +203,71 @@ class Recorder:
 
     # Steps
 
-    def wants(self, records: Sequence[RequestRecord]) -> bool:
-        """Whether a step of these requests must be recorded."""
+    def batch_of(self, req_ids: Sequence[str], records: Sequence[RequestRecord], row_R: Tensor) -> Batch:
+        """Find out what a step of these requests needs.
+
+        Args:
+            req_ids: The requests in batch order.
+            records: Likewise.
+            row_R: int32 rows, likewise.
+        """
+        is_logged = self._wants(records)
+        return Batch(
+            req_ids=list(req_ids),
+            records=records,
+            row_R=row_R,
+            is_steered=any(record.slot_key is not None for record in records),
+            is_logged=is_logged,
+            is_scored=is_logged and _wants_scores(records),
+            has_receipts=any(record.wants_receipt for record in records),
+            has_traces=any(record.trace is not None for record in records),
+        )
+
+    def _wants(self, records: Sequence[RequestRecord]) -> bool:
         is_asked = self._options.keeps_stats or self._options.keeps_traces or any(r.wants_receipt for r in records)
         return self._options.counts and is_asked
 
-    def wants_scores(self, records: Sequence[RequestRecord]) -> bool:
-        """Whether a step of these requests must log scores and runners-up."""
-        traces = [record.trace for record in records if record.trace is not None]
-        return any(trace.options.runner_up or trace.options.probabilities for trace in traces)
-
-    def add(self, step: Step, num_valid_R: Tensor) -> None:
-        """Add a step after sampling.
-
-        Args:
-            step: What ran.
-            num_valid_R: Tokens of each request that stay: its chunk without the rejected drafts.
-        """
-        log, marks = self._layers.log(step.num_tokens), self._mark(step, num_valid_R)
+    def add(self, step: Step) -> None:
+        """Add a step after sampling."""
         if self.stats is not None:
-            self._add_stats(step, marks, log, num_valid_R)
-        if any(record.wants_receipt for record in step.records):
-            self._account.add_steered(marks.row_T, marks.counts_T & marks.steered_T, log.changed_LT)
-            summary_T = self._account.summaries_P3[marks.row_T, marks.phase_T]
-            self._summaries.add(summary_T, marks.counts_T, log.ids_LTK, log.weights_LTK)
-        if any(record.trace is not None for record in step.records):
-            self._add_traces(step, marks, log)
-
-    def _mark(self, step: Step, num_valid_R: Tensor) -> _Marks:
-        notes, used = self._layers.notes, slice(0, step.num_tokens)
-        row_T, position_T = notes.row_T[used].long(), notes.position_T[used]
-        counts_T = self._account.take_new(step.row_R.long(), step.start_R, num_valid_R, row_T, position_T)
-        return _Marks(
-            row_T=row_T,
-            position_T=position_T,
-            phase_T=notes.phase_T[used].long(),
-            steered_T=notes.slot_T[used] != UNSTEERED,
-            counts_T=counts_T,
+            self._label_scripts(
+                row_R=step.row_R,
+                query_start_R1=step.query_start_R1,
+                num_valid_R=step.num_valid_R,
+                input_ids_T=step.input_ids_T,
+                num_tokens=step.num_tokens,
+                rows=self._label_rows,
+                table=self._labels,
+                out_T=self._log.script_T,
+            )
+        self._tally(
+            step,
+            self._log,
+            account=self._account,
+            interval=self.stats.running if self.stats is not None else None,
+            summaries=self._summaries.sums if step.batch.has_receipts else None,
+            counts_T=self._counts_T,
+            has_receipts=step.batch.has_receipts,
         )
+        if step.batch.has_traces:
+            self._add_traces(step, self._layers.log(step.num_tokens))
 
-    def _add_stats(self, step: Step, marks: _Marks, log: StepLog, num_valid_R: Tensor) -> None:
-        assert self.stats is not None
-        label_scripts(
-            row_R=step.row_R,
-            query_start_R1=step.query_start_R1,
-            num_valid_R=num_valid_R.to(torch.int32),
-            input_ids_T=step.input_ids_T,
-            num_tokens=step.num_tokens,
-            rows=self._label_rows,
-            table=self._labels,
-            out_T=self._script_T,
-        )
-        self.stats.add(
-            group_T=self._account.group_P[marks.row_T],
-            script_T=self._script_T[: step.num_tokens].long(),
-            phase_T=marks.phase_T,
-            counts_T=marks.counts_T,
-            ids_LTK=log.ids_LTK,
-            weights_LTK=log.weights_LTK,
-        )
-
-    def _add_traces(self, step: Step, marks: _Marks, log: StepLog) -> None:
+    def _add_traces(self, step: Step, log: StepLog) -> None:
+        used, notes = slice(0, step.num_tokens), self._layers.notes
         columns = {
-            "counts": marks.counts_T,
-            "position": marks.position_T,
-            "token_ids": step.input_ids_T[: step.num_tokens],
-            "phases": marks.phase_T,
-            "steered": marks.steered_T,
+            "counts": self._counts_T[used],
+            "position": notes.position_T[used],
+            "token_ids": step.input_ids_T[used],
+            "phases": notes.phase_T[used],
+            "steered": notes.slot_T[used] != UNSTEERED,
             "ids": log.ids_LTK.transpose(0, 1),
             "weights": log.weights_LTK.transpose(0, 1),
         }
         if log.runner_up_LTK is not None and log.scores_LTE is not None:
             columns["runner_up"] = log.runner_up_LTK.transpose(0, 1)
             columns["probabilities"] = log.scores_LTE.transpose(0, 1)
-        self._traces.add([record.trace for record in step.records], step.lengths, columns)
+        lengths = [step.num_scheduled[req_id] for req_id in step.batch.req_ids]
+        self._traces.add([record.trace for record in step.batch.records], lengths, columns)
 
     def _finish_trace(self, record: RequestRecord) -> None:
         assert record.trace is not None
@@ -284,6 +283,11 @@ def group_of(record: RequestRecord) -> RequestGroup:
     if payload is None:
         return RequestGroup(NO_SCRIPT, "", "")
     return RequestGroup(payload.script, payload.fingerprint if payload.is_steered else "", payload.tag)
+
+
+def _wants_scores(records: Sequence[RequestRecord]) -> bool:
+    traces = [record.trace for record in records if record.trace is not None]
+    return any(trace.options.runner_up or trace.options.probabilities for trace in traces)
 
 
 def _to_numpy(tensor: Tensor) -> np.ndarray:

@@ -19,17 +19,29 @@ class LayerHook:
         name: The module's name in the model.
         in_place: The router calls our hook.
         has_run: The hook was executed by the worker's own warm-up, so compiled code holds it.
+        kernel: The implementation of `kernels.steer_route` that runs it.
     """
 
     layer: int
     name: str
     in_place: bool
     has_run: bool
+    kernel: str
 
 
 @dataclass(frozen=True)
 class WorkerReport:
-    """What one worker says of itself."""
+    """What one worker says of itself.
+
+    Attributes:
+        rank: Among all workers.
+        tp_rank: In its tensor-parallel group.
+        pp_rank: Its pipeline stage.
+        runner: The model runner's class.
+        hooks: Each MoE layer's.
+        expected_layers: MoE layers of the model.
+        kernels: By operation of `polyglyph.kernels`, the implementation that runs it.
+    """
 
     rank: int
     tp_rank: int
@@ -37,6 +49,7 @@ class WorkerReport:
     runner: str
     hooks: tuple[LayerHook, ...]
     expected_layers: int
+    kernels: dict[str, str]
 
 
 @dataclass(frozen=True)
@@ -84,6 +97,7 @@ def merge_reports(answers: Sequence[dict[str, Any]], *, is_strict: bool = True) 
             runner=answer["runner"],
             hooks=tuple(LayerHook(**hook) for hook in answer["hooks"]),
             expected_layers=answer["expected_layers"],
+            kernels=answer["kernels"],
         )
         for answer in answers
     )

@@ -10,12 +10,11 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from polyglyph.contract.plan import PHASES
+from polyglyph.kernels.tally import IntervalSums
 from polyglyph.routing.groups import GroupSlots, RequestGroup
 from polyglyph.routing.host_copy import HostCopier, HostCopy
-from polyglyph.routing.interval import IntervalSums
 
 NUM_GROUPS = 1024
 """Groups (request script, plan, tag) kept apart in one interval; further ones share the overflow group."""
@@ -78,9 +77,10 @@ class StatsRecorder:
         """Take note that a request of the slot has ended."""
         self._slots.close(slot)
 
-    def add(self, **step: Tensor) -> None:
-        """Add one step's tokens; see `IntervalSums.add`."""
-        self._running.device.add(**step)
+    @property
+    def running(self) -> IntervalSums:
+        """The sums that steps are added to."""
+        return self._running.device
 
     def add_cached(self, slot: int, script_T: np.ndarray) -> None:
         """Count prompt tokens that the prefix cache served, by their scripts."""

@@ -4,10 +4,7 @@ import torch
 from torch import Tensor
 
 from polyglyph.contract.plan import PHASES
-from polyglyph.routing.sums import Sums
-
-NO_SUMMARY = -1
-"""Row of a request without a summary, wherever the trash row lies."""
+from polyglyph.kernels.tally import Sums
 
 
 class Summaries:
@@ -18,45 +15,42 @@ class Summaries:
         num_layers: L.
         num_experts: E.
         device: Where the model runs.
+
+    Attributes:
+        sums: What the rows are rows of; None until somebody asks.
     """
 
     def __init__(self, capacity: int, num_layers: int, num_experts: int, device: torch.device) -> None:
         self._capacity = capacity
         self._shape = (num_layers, num_experts)
         self._device = device
-        self._sums: Sums | None = None
+        self.sums: Sums | None = None
         self._free: list[int] = []
 
     def take(self) -> range:
         """Give three cleared rows."""
         if not self._free:
             self._grow()
-        assert self._sums is not None
+        assert self.sums is not None
         base = self._free.pop()
-        self._sums.clear(slice(base, base + len(PHASES)))
+        self.sums.clear(slice(base, base + len(PHASES)))
         return range(base, base + len(PHASES))
 
     def give_back(self, rows: range) -> None:
         """Return the rows of a finished request."""
         self._free.append(rows.start)
 
-    def add(self, row_T: Tensor, counts_T: Tensor, ids_LTK: Tensor, weights_LTK: Tensor) -> None:
-        """Add one step's tokens; `row_T` is `NO_SUMMARY` for requests that did not ask."""
-        if self._sums is not None:
-            row_T = torch.where(counts_T & (row_T != NO_SUMMARY), row_T, self._sums.trash)
-            self._sums.add(row_T, ids_LTK, weights_LTK)
-
     def read(self, rows: range) -> tuple[Tensor, Tensor, Tensor]:
         """Give tokens [3], selected [3, L, E] and weight sums [3, L, E] of a request."""
-        assert self._sums is not None
+        assert self.sums is not None
         which = slice(rows.start, rows.stop)
-        return self._sums.tokens_G[which], self._sums.selected_GLE[which], self._sums.weight_sum_GLE[which]
+        return self.sums.tokens_G[which], self.sums.selected_GLE[which], self.sums.weight_sum_GLE[which]
 
     def _grow(self) -> None:
-        old = self._sums
+        old = self.sums
         first = 0 if old is None else old.trash
         num_rows = 2 * first or self._capacity * len(PHASES)
-        self._sums = Sums(num_rows, *self._shape, self._device)
+        self.sums = Sums(num_rows, *self._shape, self._device)
         if old is not None:
-            self._sums.copy_rows(old, first)
+            self.sums.copy_rows(old, first)
         self._free.extend(range(num_rows - len(PHASES), first - len(PHASES), -len(PHASES)))

@@ -3,7 +3,7 @@
 Letters: P request rows, T tokens of a step, R requests of a step, L MoE layers, E experts, K selected experts.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,13 +12,15 @@ from torch import Tensor
 
 from polyglyph.contract.plan import PHASES
 from polyglyph.contract.steering import SteeringPayload
-from polyglyph.kernels.annotate import MarkerAutomaton, RequestRows, annotate, seed_ring
+from polyglyph.kernels.annotate import MarkerAutomaton, RequestRows, seed_ring
 from polyglyph.kernels.annotate.rows import NEUTRAL_ROW
+from polyglyph.kernels.arrays import put
+from polyglyph.kernels.choice import implementation
 from polyglyph.kernels.label_scripts import LabelTable
 from polyglyph.routing.edit_table import UNSTEERED, compile_row
 from polyglyph.routing.layers import RoutedLayers
 from polyglyph.routing.receipts import ReceiptBook, WorkerReceipt
-from polyglyph.routing.recorder import Recorder, RecorderOptions, Step
+from polyglyph.routing.recorder import Batch, Recorder, RecorderOptions, Step
 from polyglyph.routing.requests import RequestRecord
 from polyglyph.routing.slots import SlotPool
 
@@ -64,7 +66,10 @@ class RequestTracker:
         self._records: dict[str, RequestRecord] = {}
         self._slots = SlotPool(layers.table.num_slots)
         self._receipts = ReceiptBook()
+        self._batch: Batch | None = None
         self._step: Step | None = None
+        # Found once: what a step does in Python is most of what it costs.
+        self._annotate = implementation("annotate", device).annotate
         num_rows = limits.max_num_reqs + 1
         self._rows = RequestRows.allocate(num_rows, ring_width=limits.ring_width, device=device)
         self._free_rows = list(range(num_rows - 1, NEUTRAL_ROW, -1))
@@ -94,6 +99,7 @@ class RequestTracker:
             known_token_ids: Prompt and generated tokens known so far, when it comes back.
             num_computed: Tokens whose keys and values are in the cache already.
         """
+        self._batch = None
         record = self._records.get(req_id)
         if record is None:
             start_state = self._host_automaton.run(prompt_token_ids) if prompt_token_ids is not None else 0
@@ -115,6 +121,7 @@ class RequestTracker:
         for req_id in req_ids:
             record = self._records.get(req_id)
             if record is not None:
+                self._batch = None
                 self._release_slot(record)
 
     def finish(self, req_ids: Iterable[str]) -> None:
@@ -123,6 +130,7 @@ class RequestTracker:
             record = self._records.pop(req_id, None)
             if record is None:
                 continue
+            self._batch = None
             receipt = self._recorder.close(record)
             if receipt is not None and record.payload is not None:
                 self._receipts.add(record.payload.key, receipt)
@@ -144,7 +152,7 @@ class RequestTracker:
         start_position_R: Tensor,
         input_ids_T: Tensor,
         num_tokens: int,
-        lengths: Sequence[int],
+        num_scheduled: Mapping[str, int],
     ) -> None:
         """Note slot, phase and row of every token of the step, before the forward pass.
 
@@ -154,33 +162,28 @@ class RequestTracker:
             start_position_R: Position of each request's first token.
             input_ids_T: Token ids on the device, the last sampled ones included.
             num_tokens: Tokens of the step, padding not counted.
-            lengths: Tokens of each request, on the host.
+            num_scheduled: Tokens of each request, on the host.
         """
-        records = [self._records[req_id] for req_id in req_ids]
-        is_steered = any(record.slot_key is not None for record in records)
-        is_logged = self._recorder.wants(records)
-        is_scored = is_logged and self._recorder.wants_scores(records)
-        self.layers.set_step(is_steered=is_steered, is_logged=is_logged, is_scored=is_scored)
+        batch = self._batch_of(req_ids)
         self._step = None
-        if not (is_steered or is_logged):
+        if not (batch.is_steered or batch.is_logged):
             # Nobody asks anything of these tokens: no slot, no phase, no sum.
             self.layers.clear_notes()
             return
-        row_R = self._to_device([record.row for record in records], torch.int32)
         start_R = start_position_R.to(torch.int32)
-        if is_logged:
+        if batch.is_logged:
             self._step = Step(
-                records=records,
-                lengths=lengths,
-                row_R=row_R,
+                batch=batch,
+                num_scheduled=num_scheduled,
+                row_R=batch.row_R,
                 query_start_R1=query_start_R1,
                 start_R=start_R,
                 input_ids_T=input_ids_T,
                 num_tokens=num_tokens,
             )
         self.layers.mark_notes()
-        annotate(
-            row_R=row_R,
+        self._annotate(
+            row_R=batch.row_R,
             query_start_R1=query_start_R1,
             start_position_R=start_R,
             input_ids_T=input_ids_T,
@@ -192,19 +195,22 @@ class RequestTracker:
 
     def begin_dummy_step(self) -> None:
         """Make the next forward pass neutral: every token unsteered, nothing counted; the hooks still run."""
-        self._step = None
+        self._step = self._batch = None
         self.layers.clear_notes()
-        self.layers.set_step(is_steered=False, is_logged=True)
+        # Steered, by the slot without edits: what a processor compiles at its first use no request has to wait for.
+        self.layers.set_step(is_steered=True, is_logged=True)
 
-    def end_step(self, num_valid_R: Tensor) -> None:
+    def end_step(self, num_valid_R: Tensor | None = None) -> None:
         """Add up the step after sampling, when it is known which drafts were rejected.
 
         Args:
-            num_valid_R: Tokens of each request that stay: its chunk without the rejected drafts.
+            num_valid_R: Tokens of each request that stay: its chunk without the rejected drafts; None where all stay.
         """
         step, self._step = self._step, None
         if step is not None:
-            self._recorder.add(step, num_valid_R)
+            if num_valid_R is not None:
+                step.num_valid_R = num_valid_R.to(torch.int32)
+            self._recorder.add(step)
 
     # What the front end reads
 
@@ -225,6 +231,7 @@ class RequestTracker:
                 receipt.add(self._recorder.read(record))
                 # Its end must not be counted again when the worker hears of it.
                 record.is_answered = True
+                self._batch = None
             if receipt is not None:
                 taken[key] = receipt
         return taken
@@ -238,8 +245,24 @@ class RequestTracker:
         """Give finished requests' traces, where all are kept; see `FinishedTraces.drain`."""
         return self._recorder.finished_traces.drain(acknowledged)
 
+    @torch.inference_mode()
     def make_ready(self) -> None:
-        """Compile what is needed, and drop what the engine's own warm-up counted."""
+        """Compile what is needed by a step of no requests, and drop what the engine's own warm-up counted."""
+        nobody = torch.zeros(1, dtype=torch.int32, device=self.layers.device)
+        no_row_R = self._to_device([], torch.int32)
+        flags = {"is_scored": False, "has_receipts": True, "has_traces": False}
+        self._use(Batch([], [], no_row_R, is_steered=True, is_logged=True, **flags))
+        self.begin_step(
+            [],
+            query_start_R1=nobody,
+            start_position_R=nobody[:0],
+            input_ids_T=nobody[:0],
+            num_tokens=0,
+            num_scheduled={},
+        )
+        self.end_step()
+        self._batch = None
+        self.layers.warm_up()
         self._recorder.warm_up()
         self.clear_stats()
 
@@ -249,6 +272,19 @@ class RequestTracker:
             self._recorder.stats.clear()
 
     # Helpers
+
+    def _batch_of(self, req_ids: Sequence[str]) -> Batch:
+        batch = self._batch
+        if batch is None or batch.req_ids != req_ids:
+            records = [self._records[req_id] for req_id in req_ids]
+            row_R = self._to_device([record.row for record in records], torch.int32)
+            batch = self._use(self._recorder.batch_of(req_ids, records, row_R))
+        return batch
+
+    def _use(self, batch: Batch) -> Batch:
+        self._batch = batch
+        self.layers.set_step(is_steered=batch.is_steered, is_logged=batch.is_logged, is_scored=batch.is_scored)
+        return batch
 
     def _take_row(self) -> int:
         if not self._free_rows:
@@ -266,20 +302,21 @@ class RequestTracker:
         self._free_rows.extend(range(2 * old - 1, old - 1, -1))
 
     def _open_row(self, record: RequestRecord) -> None:
-        self._rows.prompt_len_P[record.row] = record.prompt_len
-        self._rows.start_state_P[record.row] = record.start_state
-        self._rows.slots_P3[record.row] = UNSTEERED
+        put(self._rows.prompt_len_P, record.row, record.prompt_len)
+        put(self._rows.start_state_P, record.row, record.start_state)
+        put(self._rows.slots_P3, record.row, UNSTEERED)
 
     def _acquire_slot(self, record: RequestRecord) -> None:
         payload = record.payload
         if payload is None or not payload.is_steered or record.slot_key is not None:
             return
-        key = payload.cache_salt
+        key = payload.content or payload.cache_salt
         assert key is not None
         record.slot_key = key
         slot = self._slots.acquire(key, lambda slot: self._write_slot(slot, payload))
-        phases = [index for index, phase in enumerate(PHASES) if phase in payload.phases]
-        self._rows.slots_P3[record.row, phases] = slot
+        for index, phase in enumerate(PHASES):
+            if phase in payload.phases:
+                put(self._rows.slots_P3, (record.row, index), slot)
 
     def _write_slot(self, slot: int, payload: SteeringPayload) -> None:
         row = compile_row(
@@ -294,7 +331,7 @@ class RequestTracker:
         if record.slot_key is not None:
             self._slots.release(record.slot_key)
             record.slot_key = None
-            self._rows.slots_P3[record.row] = UNSTEERED
+            put(self._rows.slots_P3, record.row, UNSTEERED)
 
     def _to_device(self, values: Sequence[int], dtype: torch.dtype) -> Tensor:
         # A fresh tensor each step: under async scheduling the last step's copy may still be on its way.

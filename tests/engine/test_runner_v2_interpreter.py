@@ -4,9 +4,14 @@ Real engines in this process, their Triton kernels interpreted on the CPU, float
 once more by the other model, whose greedy choices, phases, selections and weights must be the same.
 """
 
+import os
+
 from tests.support import v2_interpreter
 
 v2_interpreter.install(plugins="polyglyph")
+# What a GPU runs, not what a processor does.
+KERNELS = "annotate=triton,label_scripts=parallel,tally=reference,steer_route="
+os.environ["POLYGLYPH_KERNELS"] = KERNELS + "reference"
 
 import gc
 from collections.abc import Iterator
@@ -64,6 +69,8 @@ SCENARIOS: dict[str, dict[str, Any]] = {
         "speculative_config": {"method": "draft_model", "num_speculative_tokens": NUM_DRAFTS},
     },
 }
+STEERED_BY_TRITON = "preemption"
+"""One scenario is enough: interpreted, the kernel takes up to 30 milliseconds for each token and layer."""
 IN_PLAIN_BATCHES = pytest.mark.parametrize("engine", ["chunked prefill"], indirect=True, scope="module")
 
 
@@ -163,7 +170,12 @@ def tiny_moe(tmp_path_factory) -> tuple[str, SteeredModel]:
 
 @pytest.fixture(scope="module", params=SCENARIOS)
 def engine(request, tiny_moe) -> Iterator[Engine]:
+    kernel = "triton" if request.param == STEERED_BY_TRITON else "reference"
+    os.environ["POLYGLYPH_KERNELS"] = KERNELS + kernel
     engine = Engine(*tiny_moe, **SCENARIOS[request.param])
+    (worker,) = engine.offline.report.workers
+    assert {hook.kernel for hook in worker.hooks} == {kernel}
+    assert worker.kernels["annotate"] == "triton"
     yield engine
     engine.close()
 

@@ -21,7 +21,6 @@ from polyglyph.kernels.annotate import (
     RequestRows,
     TokenNotes,
     annotate,
-    implementation_name,
     seed_ring,
 )
 from tests.support.phases import phases_of
@@ -111,12 +110,6 @@ def test_tokens_beyond_the_stated_number_are_neutral(implementation):
     notes = engine.note([1, 2], [0, 4, 8], [5, 5], [0] * 8, num_tokens=6)
     assert notes[5] == (2, 6, 2, 9)
     assert not any(any(note) for note in notes[6:])
-
-
-def test_the_implementation_follows_the_device():
-    assert implementation_name(torch.device("cuda:0")) == "triton"
-    assert implementation_name(torch.device("cpu")) == "cpu"
-    assert implementation_name(torch.device("xpu")) == "reference"
 
 
 def test_the_public_function_gives_the_oracle_s_notes():

@@ -16,7 +16,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from polyglyph.kernels.label_scripts import EMPTY, LabelRows, LabelTable, implementation_name, reference, run, seed
+from polyglyph.kernels.label_scripts import EMPTY, LabelRows, LabelTable, reference, run, seed
 from polyglyph.kernels.label_scripts import label_scripts as chosen
 from tests.support import script_tokens
 from tests.support.script_tokens import FIRST_WORD, WORDS
@@ -178,11 +178,6 @@ def test_more_rows_keep_the_states_of_the_first(table):
     rows = LabelRows.allocate(3)
     seed(rows, 2, 77)
     assert rows.grown(5).state_P.tolist() == [0, 0, 77, 0, 0]
-
-
-def test_the_devices_have_their_implementations():
-    devices = ("cpu", "cuda", "xpu")
-    assert [implementation_name(torch.device(name)) for name in devices] == ["cpu", "parallel", "parallel"]
 
 
 def test_the_chosen_implementation_labels(table):

@@ -102,7 +102,7 @@ def test_the_ticket_is_attached_beside_the_callers_own_arguments() -> None:
     assert done.sampling_params.extra_args == {
         "theirs": 1,
         PAYLOAD_KEY: STEERED.model_dump_json(),
-        ORIGIN_KEY: ("req", 0),
+        ORIGIN_KEY: ("req", 0, STEERED.cache_salt),
     }
     assert ticket.num_engine_requests == 1
 

@@ -48,12 +48,30 @@ GROUPS = (
     GroupKey("Cyrl", "Latn", "answer", "sha256:" + "c" * 64, "a"),
     GroupKey("Latn", "Latn", "prompt", "", "b"),
 )
-HOOKS = tuple(LayerHook(layer=layer, name=f"layers.{layer}", in_place=True, has_run=True) for layer in range(LAYERS))
+HOOKS = tuple(
+    LayerHook(layer=layer, name=f"layers.{layer}", in_place=True, has_run=True, kernel="cpu") for layer in range(LAYERS)
+)
 REPORT = EngineReport(
     model=MODEL,
     workers=(
-        WorkerReport(rank=0, tp_rank=0, pp_rank=0, runner="fake", hooks=HOOKS, expected_layers=LAYERS),
-        WorkerReport(rank=1, tp_rank=1, pp_rank=0, runner="fake", hooks=HOOKS, expected_layers=LAYERS),
+        WorkerReport(
+            rank=0,
+            tp_rank=0,
+            pp_rank=0,
+            runner="fake",
+            hooks=HOOKS,
+            expected_layers=LAYERS,
+            kernels={"steer_route": "cpu"},
+        ),
+        WorkerReport(
+            rank=1,
+            tp_rank=1,
+            pp_rank=0,
+            runner="fake",
+            hooks=HOOKS,
+            expected_layers=LAYERS,
+            kernels={"steer_route": "cpu"},
+        ),
     ),
     versions={"polyglyph": "0.1.0", "vllm": "0.32.0"},
     num_hidden_layers=LAYERS + 1,

@@ -1,11 +1,5 @@
 """Annotate: once per step, on the device, which request, phase and edit table slot every scheduled token has."""
 
-from collections.abc import Callable
-from functools import cache
-from importlib import import_module
-from typing import cast
-
-import torch
 from torch import Tensor
 
 from polyglyph.kernels.annotate.markers import MarkerAutomaton
@@ -18,6 +12,7 @@ from polyglyph.kernels.annotate.rows import (
     TokenNotes,
     seed_ring,
 )
+from polyglyph.kernels.choice import implementation
 
 __all__ = [
     "ANSWER",
@@ -28,7 +23,6 @@ __all__ = [
     "RequestRows",
     "TokenNotes",
     "annotate",
-    "implementation_name",
     "seed_ring",
 ]
 
@@ -46,11 +40,13 @@ def annotate(
 ) -> None:
     """Note row, position, phase and slot of every token of the step, and carry the markers' state on.
 
-    All tensors are contiguous and on one device. R may be 0 or padded with neutral rows of no tokens.
+    All tensors are contiguous and on one device. R may be 0 or padded with neutral rows of no tokens, and no request of
+    a neutral row has tokens.
 
     Args:
         row_R: int32 row of each scheduled request, each at most once; `NEUTRAL_ROW` for nobody.
         query_start_R1: int32; request r has the tokens from query_start_R1[r] to before query_start_R1[r + 1].
+            May be longer, as the other inputs may; all stay where they are from step to step.
         start_position_R: int32 position of each request's first scheduled token.
         input_ids_T: int32 or int64 token ids; what lies behind the step's tokens is not read.
         num_tokens: Tokens of this step without padding, 0 for an idle step; tokens from there on are neutral.
@@ -58,7 +54,7 @@ def annotate(
         automaton: On the same device.
         out: Overwritten whole, the range behind the step's tokens with the neutral row, position, phase and slot (0).
     """
-    _implementation(row_R.device)(
+    implementation("annotate", row_R.device).annotate(
         row_R=row_R,
         query_start_R1=query_start_R1,
         start_position_R=start_position_R,
@@ -68,15 +64,3 @@ def annotate(
         automaton=automaton,
         out=out,
     )
-
-
-def implementation_name(device: torch.device) -> str:
-    """Name the implementation used on a device: `triton` on CUDA devices, `cpu` on the CPU, else `reference`."""
-    return {"cuda": "triton", "cpu": "cpu"}.get(device.type, "reference")
-
-
-@cache
-def _implementation(device: torch.device) -> Callable[..., None]:
-    """Import the one that is needed: Triton is no dependency on other machines."""
-    module = import_module(f"{__name__}.{implementation_name(device)}")
-    return cast("Callable[..., None]", module.annotate)

@@ -5,6 +5,7 @@ Shapes: C distinct marker tokens, S states.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -59,6 +60,10 @@ class MarkerAutomaton:
         """Number of states, S."""
         return len(self.table)
 
+    @cached_property
+    def _markers(self) -> frozenset[int]:
+        return frozenset(self.tokens.tolist())
+
     def to(self, device: torch.device | str) -> "MarkerAutomaton":
         """Give the automaton with its tensors on a device."""
         return MarkerAutomaton(self.tokens.to(device), self.table.to(device), self.is_reasoning.to(device))
@@ -68,9 +73,12 @@ class MarkerAutomaton:
 
         Only marker tokens are walked in Python, everything between them is skipped.
         """
-        ids, markers, table = np.asarray(token_ids), self.tokens.numpy(), self.table.numpy()
-        if markers.size == 0:
+        if not self._markers or not len(token_ids):
             return state
+        table = self.table.numpy()
+        if self._markers.isdisjoint(token_ids):
+            return int(table[state, 0])
+        ids, markers = np.asarray(token_ids), self.tokens.numpy()
         end = 0
         for index in np.flatnonzero(np.isin(ids, markers)):
             if index > end:

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from polyglyph.kernels.arrays import put
+
 NEUTRAL_ROW = 0
 """Never given to a request: padding and dummy runs point at it."""
 
@@ -77,4 +79,4 @@ def seed_ring(rows: RequestRows, row: int, position: int, state: int) -> None:
 
     A request that starts or resumes at p0 > prompt_len (preemption, prefix cache) needs it for p0 - 1.
     """
-    rows.ring_PW[row, position % rows.ring_PW.shape[1]] = state
+    put(rows.ring_PW, (row, position % rows.ring_PW.shape[1]), state)

@@ -1,25 +1,22 @@
 """Label scripts: once per engine step, on the device, the script of every token from itself and what came before."""
 
-from collections.abc import Callable, Sequence
-from functools import cache
-from importlib import import_module
-from typing import Any, cast
+from collections.abc import Sequence
 
 import numpy as np
-import torch
 from torch import Tensor
 
+from polyglyph.kernels.choice import implementation
 from polyglyph.kernels.label_scripts.rows import EMPTY, LabelRows, seed
 from polyglyph.kernels.label_scripts.table import LabelTable
 
-__all__ = ["EMPTY", "LabelRows", "LabelTable", "implementation_name", "label_scripts", "run", "seed"]
+__all__ = ["EMPTY", "LabelRows", "LabelTable", "label_scripts", "run", "seed"]
 
 
 def label_scripts(
     *,
     row_R: Tensor,
     query_start_R1: Tensor,
-    num_valid_R: Tensor,
+    num_valid_R: Tensor | None,
     input_ids_T: Tensor,
     num_tokens: int,
     rows: LabelRows,
@@ -34,14 +31,16 @@ def label_scripts(
     Args:
         row_R: int32 row of each scheduled request, each at most once; 0 for nobody, whose tokens are labelled 0.
         query_start_R1: int32; request r has the tokens from query_start_R1[r] to before query_start_R1[r + 1].
+            May be longer, as the other inputs may; all stay where they are from step to step.
         num_valid_R: Integers, how many of each request's tokens stay: rejected drafts behind them leave no trace.
+            None where all stay.
         input_ids_T: int32 or int64 token ids; those outside the vocabulary have no script.
         num_tokens: Tokens of this step without padding, 0 for an idle step.
         rows: State after the tokens before this step; written.
         table: Of the model's vocabulary.
         out_T: uint8, at least `num_tokens` elements; overwritten as far as `num_tokens`.
     """
-    _implementation(implementation_name(out_T.device)).label_scripts(
+    implementation("label_scripts", out_T.device).label_scripts(
         row_R=row_R,
         query_start_R1=query_start_R1,
         num_valid_R=num_valid_R,
@@ -64,16 +63,7 @@ def run(table: LabelTable, token_ids: Sequence[int] | np.ndarray, state: int = E
     Returns:
         uint8 labels, and the state after the last token.
     """
-    function = cast("Callable[..., tuple[np.ndarray, int]]", _implementation("cpu").run)
-    return function(table, np.asarray(token_ids, dtype=np.int64), state)
+    # Imported here: Numba is not to be imported before the model is loaded.
+    from polyglyph.kernels.label_scripts import cpu
 
-
-def implementation_name(device: torch.device) -> str:
-    """Name the implementation used on a device: `cpu` on the CPU, else `parallel`."""
-    return "cpu" if device.type == "cpu" else "parallel"
-
-
-@cache
-def _implementation(name: str) -> Any:
-    """Import the one that is needed: compiling for the CPU is no work for machines that label elsewhere."""
-    return import_module(f"{__name__}.{name}")
+    return cpu.run(table, np.asarray(token_ids, dtype=np.int64), state)

@@ -6,10 +6,11 @@ Letters: T tokens, R requests, P request rows, V tokens of the vocabulary.
 from typing import Any
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 from torch import Tensor
 
+from polyglyph.kernels.arrays import Arrays, array_of, arrays_of
+from polyglyph.kernels.compiled import compiled
 from polyglyph.kernels.label_scripts.classes import AMBIGUOUS, LETTER, NO_SCRIPT, NOTHING
 from polyglyph.kernels.label_scripts.rows import (
     CODE_MASK,
@@ -35,14 +36,16 @@ from polyglyph.kernels.label_scripts.table import (
 Array = NDArray[Any]
 Int = Any
 """np.int64 in compiled code, where an unsigned byte would turn sums into floats."""
-Columns = tuple[Array, Array, Array, Array, Array, Array, Array, Array, Array]
+_ALL = np.zeros(0, np.int32)
+"""In place of `num_valid_R`, where all tokens stay."""
+Columns = Arrays
 
 
 def label_scripts(
     *,
     row_R: Tensor,
     query_start_R1: Tensor,
-    num_valid_R: Tensor,
+    num_valid_R: Tensor | None,
     input_ids_T: Tensor,
     num_tokens: int,
     rows: LabelRows,
@@ -50,47 +53,46 @@ def label_scripts(
     out_T: Tensor,
 ) -> None:
     """See `polyglyph.kernels.label_scripts.label_scripts`. Works on the tensors' own memory."""
-    out = out_T[:num_tokens].numpy()
-    out[:] = NO_SCRIPT
-    ids = input_ids_T[:num_tokens].numpy().astype(np.int64)
-    bounds = np.minimum(query_start_R1.numpy(), num_tokens).astype(np.int64)
-    num_valid = num_valid_R.numpy().astype(np.int64)
-    _label_rows(row_R.numpy().astype(np.int64), bounds, num_valid, ids, rows.state_P.numpy(), _columns(table), out)
+    _label_rows(
+        array_of(row_R),
+        array_of(query_start_R1),
+        _ALL if num_valid_R is None else num_valid_R.numpy(),
+        array_of(input_ids_T),
+        num_tokens,
+        array_of(rows.state_P),
+        arrays_of(table),
+        array_of(out_T),
+    )
 
 
 def run(table: LabelTable, token_ids: Array, state: int = EMPTY) -> tuple[Array, int]:
     """See `polyglyph.kernels.label_scripts.run`."""
     ids = np.ascontiguousarray(token_ids, dtype=np.int64)
     labels = np.empty(len(ids), dtype=np.uint8)
-    after = _label_chunk(ids, len(ids), np.int64(state), _columns(table), labels)
+    after = _label_chunk(ids, len(ids), np.int64(state), arrays_of(table), labels)
     return labels, int(after)
 
 
-def _columns(table: LabelTable) -> Columns:
-    return (
-        table.label_V.numpy(),
-        table.end_V.numpy(),
-        table.scripted_V.numpy(),
-        table.flags_V.numpy(),
-        table.head_V.numpy(),
-        table.tail_V.numpy(),
-        table.characters.numpy(),
-        table.ranges_B.numpy(),
-        table.is_home_SB.numpy(),
-    )
-
-
-@njit
+@compiled
 def _label_rows(
-    row_R: Array, bounds_R1: Array, num_valid_R: Array, ids_T: Array, state_P: Array, columns: Columns, out_T: Array
+    row_R: Array,
+    query_start_R1: Array,
+    num_valid_R: Array,
+    ids_T: Array,
+    num_tokens: Int,
+    state_P: Array,
+    columns: Columns,
+    out_T: Array,
 ) -> None:
+    out_T[:num_tokens] = NO_SCRIPT
     for request, row in enumerate(row_R):
-        begin, end = bounds_R1[request], bounds_R1[request + 1]
+        begin, end = min(query_start_R1[request], num_tokens), min(query_start_R1[request + 1], num_tokens)
         if row != 0 and begin < end:
-            state_P[row] = _label_chunk(ids_T[begin:end], num_valid_R[request], state_P[row], columns, out_T[begin:end])
+            num_valid = num_valid_R[request] if len(num_valid_R) else end - begin
+            state_P[row] = _label_chunk(ids_T[begin:end], num_valid, state_P[row], columns, out_T[begin:end])
 
 
-@njit
+@compiled
 def _label_chunk(ids: Array, num_valid: Int, state: Int, columns: Columns, out: Array) -> Int:
     """Label every token; give the state after the first `num_valid`."""
     label_V, end_V, scripted_V, flags_V, head_V, tail_V, characters, ranges_B, is_home_SB = columns
@@ -125,7 +127,7 @@ def _label_chunk(ids: Array, num_valid: Int, state: Int, columns: Columns, out: 
     return kept
 
 
-@njit
+@compiled
 def _take(pending: Int, head: Int) -> tuple[Int, Int, Int]:
     """Give what is unfinished after a head, the code point that it completed or -1, and how many bytes fitted."""
     num_taken, code = 0, -1
@@ -139,7 +141,7 @@ def _take(pending: Int, head: Int) -> tuple[Int, Int, Int]:
     return pending, code, num_taken
 
 
-@njit
+@compiled
 def _extend(pending: Int, bits: Int) -> Int:
     """Give the unfinished character with one more byte, or -1 where UTF-8 forbids it (Unicode, table 3-7)."""
     length, missing = pending >> LENGTH_SHIFT, pending >> MISSING_SHIFT & 3
@@ -151,7 +153,7 @@ def _extend(pending: Int, bits: Int) -> Int:
     return length << LENGTH_SHIFT | missing - 1 << MISSING_SHIFT | code
 
 
-@njit
+@compiled
 def _guess(pending: Int, last: Int, scripted: Int, ranges_B: Array, is_home_SB: Array) -> Int:
     code, missing = pending & CODE_MASK, pending >> MISSING_SHIFT & 3
     index = code if missing == 1 else FIRST_REGION + code if missing == 2 else NO_RANGE

@@ -35,7 +35,7 @@ def label_scripts(
     *,
     row_R: Tensor,
     query_start_R1: Tensor,
-    num_valid_R: Tensor,
+    num_valid_R: Tensor | None,
     input_ids_T: Tensor,
     num_tokens: int,
     rows: LabelRows,
@@ -46,7 +46,7 @@ def label_scripts(
     if num_tokens == 0 or len(row_R) == 0:
         out_T[:num_tokens] = NO_SCRIPT
         return
-    bounds_R1 = query_start_R1.long().clamp(max=num_tokens)
+    bounds_R1 = query_start_R1[: len(row_R) + 1].long().clamp(max=num_tokens)
     row_R = row_R.long()
     index_T = torch.arange(num_tokens, device=out_T.device)
     request_T = torch.searchsorted(bounds_R1[1:].contiguous(), index_T, right=True)
@@ -57,12 +57,14 @@ def label_scripts(
         input_ids_T[:num_tokens].long(), bounds_R1[request_T], rows.state_P[row_R[request_T]], table
     )
     out_T[:num_tokens] = torch.where(is_owned_T, labels_T, NO_SCRIPT).to(out_T.dtype)
-    _keep(rows, row_R, bounds_R1, num_valid_R.long(), state_T)
+    _keep(rows, row_R, bounds_R1, num_valid_R, state_T)
 
 
-def _keep(rows: LabelRows, row_R: Tensor, bounds_R1: Tensor, num_valid_R: Tensor, state_T: Tensor) -> None:
+def _keep(rows: LabelRows, row_R: Tensor, bounds_R1: Tensor, num_valid_R: Tensor | None, state_T: Tensor) -> None:
     """Write the state after each request's last valid token; rows without one keep theirs."""
-    num_kept_R = torch.minimum(num_valid_R, bounds_R1[1:] - bounds_R1[:-1])
+    num_kept_R = bounds_R1.diff()
+    if num_valid_R is not None:
+        num_kept_R = torch.minimum(num_valid_R.long(), num_kept_R)
     after_R = state_T[(bounds_R1[:-1] + num_kept_R - 1).clamp(min=0)]
     is_moved_R = (num_kept_R > 0) & (row_R != 0)
     rows.state_P[row_R] = torch.where(is_moved_R, after_R, rows.state_P[row_R])

@@ -80,7 +80,7 @@ def label_scripts(
     *,
     row_R: Tensor,
     query_start_R1: Tensor,
-    num_valid_R: Tensor,
+    num_valid_R: Tensor | None,
     input_ids_T: Tensor,
     num_tokens: int,
     rows: LabelRows,
@@ -93,7 +93,8 @@ def label_scripts(
         begin, end = query_start_R1[request : request + 2].clamp(max=num_tokens).tolist()
         if row == 0 or begin == end:
             continue
-        ids, num_valid = input_ids_T[begin:end].cpu().numpy(), int(num_valid_R[request])
+        ids = input_ids_T[begin:end].cpu().numpy()
+        num_valid = len(ids) if num_valid_R is None else int(num_valid_R[request])
         labels, _ = run(table, ids, int(rows.state_P[row]))
         out_T[begin:end] = torch.from_numpy(labels)
         _, rows.state_P[row] = run(table, ids[:num_valid], int(rows.state_P[row]))

@@ -14,6 +14,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from polyglyph.kernels.arrays import put
+
 EMPTY = 0
 """State before any token."""
 
@@ -55,4 +57,4 @@ def seed(rows: LabelRows, row: int, state: int = EMPTY) -> None:
 
     So too for a request that comes back after preemption: its state is the one after the tokens still in the cache.
     """
-    rows.state_P[row] = state
+    put(rows.state_P, row, state)

@@ -8,7 +8,7 @@ FORCED = 1
 BANNED = 2
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class LayerEdits:
     """Edits of every slot for one layer; row 0 is the unsteered slot and holds none.
 

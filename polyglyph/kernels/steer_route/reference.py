@@ -1,85 +1,35 @@
-"""Plain torch: the specification of steer_route, and what runs until the fused kernels come.
+"""Plain torch: the specification of steer_route, and what runs where no fused kernel fits.
 
 Letters: T tokens, E experts, K selected experts, S slots, H hidden size.
 """
 
-from typing import NamedTuple
-
 import torch
 from torch import Tensor
 
-from polyglyph.kernels.steer_route.edits import BANNED, FORCED, LayerEdits
+from polyglyph.kernels.steer_route import layer
+from polyglyph.kernels.steer_route.edits import BANNED, FORCED
 from polyglyph.kernels.steer_route.rule import SelectionRule
 from polyglyph.kernels.steer_route.scores import router_scores
 
 
-class Routed(NamedTuple):
-    """Weights and ids of every token, and whether steering changed the selected set."""
+class LayerSteering(layer.LayerSteering):
+    """See `polyglyph.kernels.steer_route.layer`. Reads nothing back, so that a CUDA graph can hold it."""
 
-    weights_TK: Tensor
-    ids_TK: Tensor
-    changed_T: Tensor
-
-
-def steer_route(
-    logits_TE: Tensor,
-    weights_TK: Tensor,
-    ids_TK: Tensor,
-    *,
-    hidden_TH: Tensor,
-    slot_T: Tensor,
-    edits: LayerEdits,
-    rule: SelectionRule,
-) -> Routed:
-    """Replace vLLM's selection by the steered one in the rows whose slot has edits in this layer.
-
-    Args:
-        logits_TE: Router logits, any float dtype, unchanged.
-        weights_TK: vLLM's routing weights, any float dtype, unchanged.
-        ids_TK: vLLM's selected experts, any integer dtype, unchanged.
-        hidden_TH: The layer's input; read by custom selections only.
-        slot_T: int32 slot of each token, 0 for unsteered.
-        edits: This layer's edits of every slot.
-        rule: How this layer selects.
-
-    Returns:
-        Fresh tensors of the inputs' shapes and dtypes, and bool [T]. Rows without edits in this layer hold vLLM's
-        values bit for bit.
-    """
-    if logits_TE.device.type != "cpu":
-        return steer_all_rows(logits_TE, weights_TK, ids_TK, hidden_TH, slot_T, edits, rule)
-    # A host may look at the data: the rows with edits are enough.
-    rows = (edits.edits_logits_S | edits.scales_S)[slot_T.long()].nonzero().squeeze(1)
-    weights, ids = weights_TK.clone(), ids_TK.clone()
-    changed = torch.zeros(ids.shape[0], dtype=torch.bool)
-    if rows.numel():
-        weights[rows], ids[rows], changed[rows] = steer_all_rows(
-            logits_TE[rows], weights_TK[rows], ids_TK[rows], hidden_TH[rows], slot_T[rows], edits, rule
-        )
-    return Routed(weights, ids, changed)
-
-
-def steer_all_rows(
-    logits_TE: Tensor,
-    weights_TK: Tensor,
-    ids_TK: Tensor,
-    hidden_TH: Tensor,
-    slot_T: Tensor,
-    edits: LayerEdits,
-    rule: SelectionRule,
-) -> Routed:
-    """Steer without looking at the data, so that a CUDA graph can hold it; see `steer_route`."""
-    slots = slot_T.long()
-    flags = edits.flags_SE[slots]
-    edited = edit_logits(logits_TE, edits.add_SE[slots], edits.std_SE[slots], flags)
-    own_weights, own_ids = select(edited, flags, hidden_TH, rule)
-    selects = edits.edits_logits_S[slots].unsqueeze(1)
-    ids = torch.where(selects, own_ids.to(ids_TK.dtype), ids_TK)
-    weights = torch.where(selects, own_weights.to(weights_TK.dtype), weights_TK)
-    scaled = scale_weights(weights, ids, edits.scale_SE[slots], edits.renormalize_S[slots])
-    weights = torch.where(edits.scales_S[slots].unsqueeze(1), scaled, weights)
-    kept = (ids.unsqueeze(2) == ids_TK.unsqueeze(1)).any(dim=2)
-    return Routed(weights, ids, ~kept.all(dim=1))
+    def steer(self, logits_TE: Tensor, weights_TK: Tensor, ids_TK: Tensor, hidden_TH: Tensor) -> None:
+        """See `polyglyph.kernels.steer_route.layer`."""
+        edits, slots = self.edits, self.slot_T[: ids_TK.shape[0]].long()
+        flags = edits.flags_SE[slots]
+        edited = edit_logits(logits_TE, edits.add_SE[slots], edits.std_SE[slots], flags)
+        own_weights, own_ids = select(edited, flags, hidden_TH, self.rule)
+        selects = edits.edits_logits_S[slots].unsqueeze(1)
+        ids = torch.where(selects, own_ids.to(ids_TK.dtype), ids_TK)
+        weights = torch.where(selects, own_weights.to(weights_TK.dtype), weights_TK)
+        scaled = scale_weights(weights, ids, edits.scale_SE[slots], edits.renormalize_S[slots])
+        weights = torch.where(edits.scales_S[slots].unsqueeze(1), scaled, weights)
+        kept = (ids.unsqueeze(2) == ids_TK.unsqueeze(1)).any(dim=2)
+        ids_TK.copy_(ids)
+        weights_TK.copy_(weights)
+        self.log.write(weights, ids, ~kept.all(dim=1))
 
 
 def edit_logits(logits_TE: Tensor, add_TE: Tensor, std_TE: Tensor, flags_TE: Tensor) -> Tensor:

@@ -11,7 +11,7 @@ CustomSelect = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 """(hidden_states_TH, logits_TE) -> (weights_TK, ids_TK): a model's own selection."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class SelectionRule:
     """One layer's selection, restated from vLLM's router classes.
 

@@ -48,15 +48,16 @@ def _attach_payload(original: Callable[..., Any]) -> Callable[..., Any]:
             _refuse_streamed_input(request, payload)
             if payload.recomputes_prefix:
                 params.skip_reading_prefix_cache = True
+            salt = payload.cache_salt
             ticket = CURRENT_TICKET.get()
             first = 0 if ticket is None else ticket.take_up(params.n)
             params.extra_args = {
                 **(params.extra_args or {}),
                 PAYLOAD_KEY: payload.model_dump_json(),
-                ORIGIN_KEY: (request.request_id, first),
+                ORIGIN_KEY: (request.request_id, first, salt),
             }
-            if payload.cache_salt is not None:
-                request.cache_salt = compose_salt(payload.cache_salt, request.cache_salt)
+            if salt is not None:
+                request.cache_salt = compose_salt(salt, request.cache_salt)
         return request
 
     return process_inputs
@@ -70,7 +71,7 @@ def _number_choices(original: Callable[..., Any]) -> Callable[..., Any]:
         if origin is not None and index:
             # vLLM may hand the same object to every choice.
             params = copy(params)
-            params.extra_args = {**params.extra_args, ORIGIN_KEY: (origin[0], origin[1] + index)}
+            params.extra_args = {**params.extra_args, ORIGIN_KEY: (origin[0], origin[1] + index, origin[2])}
         return child_id, params
 
     return get_child_info

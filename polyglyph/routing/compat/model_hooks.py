@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from polyglyph.contract.errors import UnsupportedModelError
 from polyglyph.contract.fingerprint import model_fingerprint
 from polyglyph.contract.model import ModelBinding, ModelDescription, RouterDescription
-from polyglyph.kernels.steer_route import SelectionRule
+from polyglyph.kernels.steer_route import SelectionRule, implementation_name
 from polyglyph.routing import operator
 from polyglyph.routing.compat.router_weights import take_router_bytes
 from polyglyph.routing.compat.routers import describe_router, probe_custom
@@ -49,16 +49,18 @@ class ModelHooks:
         for layer, (_, runner) in enumerate(self._runners):
             router = runner.router
             if not hasattr(router._compute_routing, _MARK):
-                router._compute_routing = _hooked(router._compute_routing, layer)
+                rule = self.routers[layer][1]
+                router._compute_routing = _hooked(router._compute_routing, layer, is_fresh=rule.scoring != "custom")
             if getattr(router, "capture_fn", None) is None:
                 # Some decode kernels skip the router unless somebody captures its ids.
                 router.capture_fn = _ignore
 
-    def report(self, has_run: Callable[[int], bool]) -> tuple[LayerHook, ...]:
+    def report(self, has_run: Callable[[int], bool], *, device: torch.device) -> tuple[LayerHook, ...]:
         """Look at every layer as it is now.
 
         Args:
             has_run: Whether a layer's operator was executed.
+            device: Where the model runs.
         """
         return tuple(
             LayerHook(
@@ -66,6 +68,7 @@ class ModelHooks:
                 name=name,
                 in_place=getattr(runner.router._compute_routing, _MARK, None) == layer,
                 has_run=has_run(layer),
+                kernel=implementation_name(self.routers[layer][1], device),
             )
             for layer, (name, runner) in enumerate(self._runners)
         )
@@ -108,16 +111,25 @@ class ModelHooks:
         return description, rule
 
 
-def _hooked(original: Callable[..., tuple[Tensor, Tensor]], layer: int) -> Callable[..., tuple[Tensor, Tensor]]:
+def _hooked(
+    original: Callable[..., tuple[Tensor, Tensor]], layer: int, *, is_fresh: bool
+) -> Callable[..., tuple[Tensor, Tensor]]:
     def compute_routing(
         hidden_states: Tensor, router_logits: Tensor, indices_type: torch.dtype | None, *, input_ids: Any = None
     ) -> tuple[Tensor, Tensor]:
         weights, ids = original(hidden_states, router_logits, indices_type, input_ids=input_ids)
-        weights, ids = operator.route(router_logits, weights, ids, hidden_states, layer)
+        if not is_fresh:
+            # A model's own function may give what it keeps, or a view.
+            weights, ids = _copy(weights), _copy(ids)
+        operator.route(router_logits, weights, ids, hidden_states, layer)
         return weights, ids
 
     setattr(compute_routing, _MARK, layer)
     return compute_routing
+
+
+def _copy(tensor: Tensor) -> Tensor:
+    return tensor.clone(memory_format=torch.contiguous_format)
 
 
 def _ignore(ids: Tensor) -> None:

@@ -15,5 +15,5 @@ def payload_of(sampling_params: Any) -> SteeringPayload | None:
     if text is None:
         return None
     payload = SteeringPayload.model_validate_json(text)
-    request_id, sequence = extra_args.get(ORIGIN_KEY, ("", 0))
-    return payload.model_copy(update={"request_id": request_id, "sequence": sequence})
+    request_id, sequence, content = extra_args.get(ORIGIN_KEY, ("", 0, None))
+    return payload.model_copy(update={"request_id": request_id, "sequence": sequence, "content": content})

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from polyglyph.contract.errors import UnsupportedModelError
 from polyglyph.contract.model import ALL_OPS, Op, RouterDescription, RouterKind
-from polyglyph.kernels.steer_route import SelectionRule, steer_route
+from polyglyph.kernels.steer_route import RouteLog, SelectionRule, steering_of
 from polyglyph.kernels.steer_route.edits import BANNED, FORCED, LayerEdits
 from polyglyph.kernels.steer_route.rule import Scoring
 
@@ -100,7 +100,11 @@ def _probe(
     everywhere = torch.ones(num_tokens, dtype=torch.bool, device=device)
     edits = LayerEdits(zeros, zeros, flags, zeros + 1, everywhere, ~everywhere, ~everywhere)
     slots = torch.arange(num_tokens, dtype=torch.int32, device=device)
-    return steer_route(logits, weights, ids, hidden_TH=hidden, slot_T=slots, edits=edits, rule=rule).ids_TK
+    log = RouteLog(torch.empty_like(ids, dtype=torch.int32), torch.empty_like(weights), everywhere.clone())
+    ids = ids.clone(memory_format=torch.contiguous_format)
+    own = weights.clone(memory_format=torch.contiguous_format), ids
+    steering_of(rule, slot_T=slots, edits=edits, log=log).steer(logits, *own, hidden)
+    return ids
 
 
 _Reading = tuple[RouterKind, SelectionRule, tuple[Op, ...]]

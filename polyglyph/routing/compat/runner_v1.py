@@ -79,14 +79,13 @@ def _begin_step(original: Method) -> Method:
         if tracker is not None:
             num_reqs = self.input_batch.num_reqs
             req_ids = self.input_batch.req_ids[:num_reqs]
-            scheduled = scheduler_output.num_scheduled_tokens
             tracker.begin_step(
                 req_ids,
-                query_start_R1=self.query_start_loc.gpu[: num_reqs + 1],
-                start_position_R=self.num_computed_tokens[:num_reqs],
+                query_start_R1=self.query_start_loc.gpu,
+                start_position_R=self.num_computed_tokens,
                 input_ids_T=self.input_ids.gpu,
                 num_tokens=scheduler_output.total_num_scheduled_tokens,
-                lengths=[scheduled[req_id] for req_id in req_ids],
+                num_scheduled=scheduler_output.num_scheduled_tokens,
             )
         return result
 
@@ -105,18 +104,18 @@ def _end_step(original: Method) -> Method:
     return update_states_after_model_execute
 
 
-def _num_valid(runner: Any, output_token_ids: torch.Tensor, scheduler_output: Any) -> torch.Tensor:
-    """Give int32 [R]: each request's chunk without its rejected drafts.
+def _num_valid(runner: Any, output_token_ids: torch.Tensor, scheduler_output: Any) -> torch.Tensor | None:
+    """Give int32 [R]: each request's chunk without its rejected drafts; None where nothing was drafted.
 
     A request with drafts samples one token more than it accepts; -1 stands for what was not sampled.
     """
+    drafts = scheduler_output.scheduled_spec_decode_tokens
+    if not drafts:
+        return None
     num_reqs = runner.input_batch.num_reqs
     scheduled = scheduler_output.num_scheduled_tokens
-    drafts = scheduler_output.scheduled_spec_decode_tokens
     req_ids = runner.input_batch.req_ids[:num_reqs]
     chunk_R = torch.tensor([scheduled[req_id] for req_id in req_ids], dtype=torch.int32, device=runner.device)
-    if not drafts:
-        return chunk_R
     drafts_R = torch.tensor(
         [len(drafts.get(req_id, ())) for req_id in req_ids], dtype=torch.int32, device=runner.device
     )

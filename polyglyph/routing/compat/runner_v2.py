@@ -8,7 +8,6 @@ Written for vLLM 0.32 and 0.33; leans on `v1.worker.gpu.model_runner.GPUModelRun
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
 from torch import Tensor
 
 from polyglyph.routing.compat.payloads import payload_of
@@ -67,8 +66,8 @@ def _add_requests(original: Method) -> Method:
 
 
 def _begin_step(original: Method) -> Method:
-    def prepare_inputs(self: Any, *args: Any, **kwargs: Any) -> Any:
-        batch = original(self, *args, **kwargs)
+    def prepare_inputs(self: Any, scheduler_output: Any, *args: Any, **kwargs: Any) -> Any:
+        batch = original(self, scheduler_output, *args, **kwargs)
         tracker = tracker_of(self)
         if tracker is not None:
             tracker.begin_step(
@@ -78,7 +77,7 @@ def _begin_step(original: Method) -> Method:
                 start_position_R=self.req_states.num_computed_tokens.gpu[batch.idx_mapping],
                 input_ids_T=batch.input_ids,
                 num_tokens=batch.num_tokens,
-                lengths=np.diff(batch.query_start_loc_np[: batch.num_reqs + 1]).tolist(),
+                num_scheduled=scheduler_output.num_scheduled_tokens,
             )
         return batch
 

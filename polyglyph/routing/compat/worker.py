@@ -4,11 +4,16 @@ Written for vLLM 0.32 and 0.33; leans on `v1.worker.gpu_worker.Worker` (`CPUWork
 `WorkerBase.load_model`, `compile_or_warm_up_model`, and on collective RPC by method name.
 """
 
+import logging
 import os
 from typing import Any
 
+import torch
+
 from polyglyph.contract.errors import UnsupportedModelError
 from polyglyph.kernels.annotate import MarkerAutomaton
+from polyglyph.kernels.choice import IMPLEMENTATIONS, chosen
+from polyglyph.kernels.steer_route import implementation_name
 from polyglyph.routing import operator
 from polyglyph.routing.compat.markers import find_markers
 from polyglyph.routing.compat.model_hooks import ModelHooks
@@ -19,6 +24,8 @@ from polyglyph.routing.layers import RoutedLayers
 from polyglyph.routing.recorder import RecorderOptions
 from polyglyph.routing.traces import DEFAULT_MAX_BYTES
 from polyglyph.routing.tracker import RequestTracker, TrackerLimits
+
+logger = logging.getLogger("vllm.polyglyph")
 
 _HOOKS = "_polyglyph_hooks"
 
@@ -55,7 +62,8 @@ def _install(worker: Any) -> None:
         num_slots=max_num_reqs + 1,
         max_num_tokens=_max_padded_tokens(config),
         device=worker.device,
-        logs_scores=_is_on("POLYGLYPH_TRACE_SCORES") and worker.device.type != "cpu",
+        is_captured=_is_captured(worker),
+        logs_scores=_is_on("POLYGLYPH_TRACE_SCORES"),
     )
     tracker = RequestTracker(
         layers,
@@ -69,14 +77,32 @@ def _install(worker: Any) -> None:
             max_trace_bytes=int(os.environ.get("POLYGLYPH_MAX_TRACE_BYTES") or DEFAULT_MAX_BYTES),
         ),
     )
+    _announce(hooks, worker.device)
     operator.install_layers(layers)
     hooks.install()
     setattr(runner, TRACKER, tracker)
     setattr(worker, _HOOKS, hooks)
 
 
+def _announce(hooks: ModelHooks, device: torch.device) -> None:
+    """Say once which implementations run, and where a layer cannot be run by the one that was chosen."""
+    kernels = {operation: chosen(operation, device) for operation in IMPLEMENTATIONS}
+    logger.info("Polyglyph's kernels: %s", ", ".join(f"{operation} {name}" for operation, name in kernels.items()))
+    others = [
+        router.name for router, rule in hooks.routers if implementation_name(rule, device) != kernels["steer_route"]
+    ]
+    if others:
+        logger.warning("%s select by a function of the model's own: steered in plain torch, slower", ", ".join(others))
+
+
 def _is_on(variable: str, *, default: str = "0") -> bool:
     return (os.environ.get(variable) or default) != "0"
+
+
+def _is_captured(worker: Any) -> bool:
+    """Whether CUDA graphs may replay what the hooks do; a mode that is not settled yet may."""
+    mode = worker.vllm_config.compilation_config.cudagraph_mode
+    return worker.device.type != "cpu" and getattr(mode, "name", "") != "NONE"
 
 
 def _max_padded_tokens(config: Any) -> int:
@@ -122,16 +148,17 @@ def polyglyph_report(worker: Any) -> dict[str, Any]:
     tracker: RequestTracker | None = getattr(worker.model_runner, TRACKER, None)
     rank = worker.rank
     if hooks is None or tracker is None:
-        return {"rank": rank, "hooks": [], "expected_layers": 0, "model": None}
+        return {"rank": rank, "hooks": [], "expected_layers": 0, "kernels": {}, "model": None}
     config = worker.vllm_config
     return {
         "rank": rank,
         "tp_rank": rank % config.parallel_config.tensor_parallel_size,
         "pp_rank": 0,
         "runner": f"{type(worker.model_runner).__module__}.{type(worker.model_runner).__name__}",
-        "hooks": [vars(hook) for hook in hooks.report(tracker.layers.has_run)],
+        "hooks": [vars(hook) for hook in hooks.report(tracker.layers.has_run, device=worker.device)],
         "unhooked_runner_methods": unhooked_methods(worker.model_runner),
         "expected_layers": hooks.expected_layers,
+        "kernels": {operation: chosen(operation, worker.device) for operation in IMPLEMENTATIONS},
         "num_hidden_layers": config.model_config.get_total_num_hidden_layers(),
         "can_log_scores": tracker.layers.can_log_scores,
         "model": hooks.description.model_dump(mode="json"),

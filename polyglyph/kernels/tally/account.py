@@ -9,7 +9,10 @@ import torch
 from torch import Tensor
 
 from polyglyph.contract.plan import PHASES
-from polyglyph.routing.summaries import NO_SUMMARY
+from polyglyph.kernels.arrays import put
+
+NO_SUMMARY = -1
+"""Row of a request without a summary, wherever the trash row lies."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,11 +52,11 @@ class Account:
             group: Slot of its group in the stats.
             summaries: Its rows of the summary sums by phase, or None.
         """
-        self.group_P[row] = group
-        self.summaries_P3[row] = torch.tensor(summaries) if summaries is not None else NO_SUMMARY
-        self.high_water_P[row] = 0
-        self.steered_P[row] = 0
-        self.changed_P[row] = 0
+        put(self.group_P, row, group)
+        for phase in range(len(PHASES)):
+            put(self.summaries_P3, (row, phase), NO_SUMMARY if summaries is None else summaries[phase])
+        for zeroed_P in (self.high_water_P, self.steered_P, self.changed_P):
+            put(zeroed_P, row, 0)
 
     def grown(self, num_rows: int) -> "Account":
         """Give a larger one with the same first rows."""
@@ -61,22 +64,3 @@ class Account:
         for name, tensor in vars(self).items():
             getattr(fresh, name)[: tensor.shape[0]] = tensor
         return fresh
-
-    def take_new(
-        self, row_R: Tensor, start_R: Tensor, num_valid_R: Tensor, row_T: Tensor, position_T: Tensor
-    ) -> Tensor:
-        """Find the tokens that count for the first time, and raise the high-water marks.
-
-        Returns:
-            bool [T]: False for rejected drafts and for tokens that were computed before.
-        """
-        limit_P = torch.zeros_like(self.high_water_P)
-        limit_P[row_R] = start_R + num_valid_R.to(torch.int32)
-        counts_T = (position_T < limit_P[row_T]) & (position_T >= self.high_water_P[row_T])
-        torch.maximum(self.high_water_P, limit_P, out=self.high_water_P)
-        return counts_T
-
-    def add_steered(self, row_T: Tensor, steered_T: Tensor, changed_LT: Tensor) -> None:
-        """Add the step's steered tokens and changed selections to their rows."""
-        self.steered_P.scatter_add_(0, row_T, steered_T.long())
-        self.changed_P.scatter_add_(0, row_T, (changed_LT & steered_T).sum(dim=0))
