@@ -4,12 +4,11 @@ import argparse
 import json
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import Any
-
-from benchmarks import invariance, labels, throughput, traces
 
 RESULTS = Path(__file__).parent / "results"
 Result = tuple[str, dict[str, Any], str]
@@ -22,43 +21,32 @@ class Benchmark:
 
     Attributes:
         tests: Paths of the tests that must be green before.
-        run: Gives its results, one after the other.
+        takes_rounds: How often each arm is measured can be said.
+        modes: How the engine can run; a result for each.
     """
 
     tests: tuple[str, ...]
-    run: Callable[[argparse.Namespace], Iterator[Result]]
+    takes_rounds: bool = False
+    modes: tuple[str, ...] = ()
+
+    def run(self, name: str, arguments: argparse.Namespace) -> Iterator[Result]:
+        """Run the module of this name, imported only now: an engine's processes import what this one has."""
+        module = import_module(f"benchmarks.{name}")
+        options = {"rounds": arguments.rounds} if self.takes_rounds else {}
+        for mode in arguments.mode or self.modes if self.modes else (None,):
+            record = module.run(mode, **options) if mode else module.run(**options)
+            yield f"{name}-{mode}" if mode else name, record, module.to_markdown(record)
 
 
-def run_throughput(arguments: argparse.Namespace) -> Iterator[Result]:
-    """Time every mode that was asked for."""
-    for mode in arguments.mode or ["compiled", "eager"]:
-        record = throughput.run(mode, rounds=arguments.rounds)
-        yield f"throughput-{mode}", record, throughput.to_markdown(record)
-
-
-def run_invariance(_: argparse.Namespace) -> Iterator[Result]:
-    """Compare plain vLLM with itself."""
-    record = invariance.run()
-    yield "invariance", record, invariance.to_markdown(record)
-
-
-def run_labels(_: argparse.Namespace) -> Iterator[Result]:
-    """Time script labels and compare the two ways to make them."""
-    record = labels.run()
-    yield "labels", record, labels.to_markdown(record)
-
-
-def run_traces(_: argparse.Namespace) -> Iterator[Result]:
-    """Weigh traces in responses, and time their encoding."""
-    record = traces.run()
-    yield "traces", record, traces.to_markdown(record)
-
-
+_ENGINE = ("tests/kernels", "tests/engine/test_agreement.py")
 BENCHMARKS = {
-    "throughput": Benchmark(("tests/kernels", "tests/engine/test_agreement.py"), run_throughput),
-    "invariance": Benchmark(("tests/engine/test_agreement.py",), run_invariance),
-    "labels": Benchmark(("tests/kernels/test_label_scripts.py", "tests/routing/test_script_labels.py"), run_labels),
-    "traces": Benchmark(("tests/server/test_traced_requests.py",), run_traces),
+    "kernels": Benchmark(("tests/kernels",)),
+    "steps": Benchmark(_ENGINE),
+    "throughput": Benchmark(_ENGINE, takes_rounds=True, modes=("compiled", "eager")),
+    "serving": Benchmark(("tests/engine/test_agreement.py", "tests/server"), takes_rounds=True),
+    "invariance": Benchmark(("tests/engine/test_agreement.py",)),
+    "labels": Benchmark(("tests/kernels/test_label_scripts.py", "tests/routing/test_script_labels.py")),
+    "traces": Benchmark(("tests/server/test_traced_requests.py",)),
 }
 
 
@@ -67,22 +55,22 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(BENCHMARKS)}; default: all")
     parser.add_argument("--mode", choices=["compiled", "eager"], action="append", help="throughput: default both")
-    parser.add_argument("--rounds", type=int, default=10, help="throughput: how often each arm is measured")
+    parser.add_argument("--rounds", type=int, default=30, help="throughput, serving: how often each arm is measured")
     parser.add_argument(
         "--skip-tests", action="store_true", help="time without running the tests first; nothing is kept"
     )
     arguments = parser.parse_args()
     if unknown := set(arguments.names) - BENCHMARKS.keys():
         parser.error(f"unknown: {', '.join(sorted(unknown))}; there are {', '.join(BENCHMARKS)}")
-    chosen = [BENCHMARKS[name] for name in arguments.names or BENCHMARKS]
+    chosen = {name: BENCHMARKS[name] for name in arguments.names or BENCHMARKS}
     if not arguments.skip_tests:
-        tests = dict.fromkeys(test for benchmark in chosen for test in benchmark.tests)
+        tests = dict.fromkeys(test for benchmark in chosen.values() for test in benchmark.tests)
         status = subprocess.run([sys.executable, "-m", "pytest", "-q", *tests], check=False).returncode
         if status:
             print("The tests of what would be timed are red: nothing is measured.", file=sys.stderr)
             return status
-    for benchmark in chosen:
-        for name, record, table in benchmark.run(arguments):
+    for each, benchmark in chosen.items():
+        for name, record, table in benchmark.run(each, arguments):
             show(name, record, table, keep=not arguments.skip_tests)
     return 0
 

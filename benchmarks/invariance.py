@@ -10,7 +10,7 @@ import subprocess
 import sys
 from typing import Any
 
-from benchmarks.throughput import environment_record
+from benchmarks.environment import environment_record
 from polyglyph import bundled_organism
 
 NUM_REQUESTS = 16

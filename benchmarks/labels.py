@@ -13,7 +13,7 @@ from typing import Any
 import icu
 import numpy as np
 
-from benchmarks.throughput import environment_record
+from benchmarks.environment import environment_record
 from polyglyph.kernels.label_scripts import run as run_causal
 from polyglyph.routing.scripts.labeller import ScriptLabeller
 from tests.support import label_data

@@ -16,7 +16,7 @@ import httpx
 import numpy as np
 from transformers import AutoTokenizer
 
-from benchmarks.throughput import environment_record
+from benchmarks.environment import environment_record
 from polyglyph import bundled_organism
 from polyglyph.contract.model import ModelBinding, ModelDescription, RouterDescription
 from polyglyph.contract.plan import PHASES

@@ -1,6 +1,7 @@
 """One engine in a process of its own, which measures a batch whenever its driver says so.
 
-Speaks lines of JSON: reads `{"arm": ...}` from standard input, answers `{"seconds": ..., "tokens": ...}`.
+Speaks lines of JSON: reads `{"arm": ..., "num_requests": ...}` from standard input, and answers with
+`{"seconds": ..., "tokens": ...}`.
 """
 
 import json
@@ -12,8 +13,8 @@ from benchmarks.arms import ARMS, PLAIN, Arm
 from polyglyph import bundled_organism
 from polyglyph.contract.plan import Edit
 
-NUM_REQUESTS = 64
-NUM_TOKENS = 128
+MAX_REQUESTS = 64
+NUM_TOKENS = 64
 PROMPT_LEN = 12
 DRAIN_SECONDS = 1.0
 EDITS = (
@@ -26,23 +27,14 @@ EDITS = (
 def main(*, enforce_eager: bool) -> None:
     """Start the engine, warm it up, then measure on demand until standard input ends."""
     started = time.perf_counter()
-    from vllm import LLM
-
-    llm = LLM(
-        str(bundled_organism()),
-        enforce_eager=enforce_eager,
-        max_model_len=256,
-        max_num_seqs=NUM_REQUESTS,
-        block_size=32,
-        seed=0,
-        enable_prefix_caching=False,
-    )
+    llm = Worker.start(enforce_eager=enforce_eager)
     startup_s = time.perf_counter() - started
     worker = Worker(llm)
-    worker.measure(ARMS[PLAIN])
+    worker.measure(ARMS[PLAIN], MAX_REQUESTS)
     _say({"startup_s": startup_s})
     for line in sys.stdin:
-        _say(worker.measure(ARMS[json.loads(line)["arm"]]))
+        asked = json.loads(line)
+        _say(worker.measure(ARMS[asked["arm"]], asked["num_requests"]))
 
 
 class Worker:
@@ -56,18 +48,33 @@ class Worker:
         self._llm = llm
         self._since_drain_s = 0.0
 
-    def measure(self, arm: Arm) -> dict[str, float]:
-        """Generate one batch of 64 requests with 128 tokens each, and take what it left behind."""
+    @staticmethod
+    def start(*, enforce_eager: bool) -> Any:
+        """Start an engine of the organism."""
+        from vllm import LLM
+
+        return LLM(
+            str(bundled_organism()),
+            enforce_eager=enforce_eager,
+            max_model_len=256,
+            max_num_seqs=MAX_REQUESTS,
+            block_size=32,
+            seed=0,
+            enable_prefix_caching=False,
+        )
+
+    def measure(self, arm: Arm, num_requests: int) -> dict[str, float]:
+        """Generate one batch of requests, and take what it left behind."""
         from vllm import SamplingParams
 
         steering = None if arm.environment.get("POLYGLYPH_DISABLE") else self._steering()
-        asked = [self._ask(arm, steering, index) for index in range(NUM_REQUESTS)]
+        asked = [self._ask(arm, steering, index) for index in range(num_requests)]
         params = [
             SamplingParams(temperature=0.0, max_tokens=NUM_TOKENS, ignore_eos=True, extra_args=extra_args)
             for extra_args in asked
         ]
         prompts = [
-            {"prompt_token_ids": [10 + (7 * i + j) % 800 for j in range(PROMPT_LEN)]} for i in range(NUM_REQUESTS)
+            {"prompt_token_ids": [10 + (7 * i + j) % 800 for j in range(PROMPT_LEN)]} for i in range(num_requests)
         ]
         started = time.perf_counter()
         self._llm.enqueue(prompts, params, use_tqdm=False)
@@ -84,10 +91,10 @@ class Worker:
     def _ask(self, arm: Arm, steering: Any, index: int) -> dict[str, Any] | None:
         """Give the `extra_args` of one request, each with a receipt of its own."""
         is_steered = arm.is_steered and index % 2 == 0
-        if not is_steered and arm.trace is None:
+        if not (is_steered or arm.trace or arm.wants_summary):
             return None
         extra_args: dict[str, Any] = steering.extra_args(
-            EDITS if is_steered else (), trace=arm.trace, key=f"{index:032x}"
+            EDITS if is_steered else (), trace=arm.trace, wants_summary=arm.wants_summary, key=f"{index:032x}"
         )
         return extra_args
 
@@ -116,7 +123,7 @@ class Worker:
 
         if not num_asked:
             return
-        keys = [f"{index:032x}" for index in range(NUM_REQUESTS)]
+        keys = [f"{index:032x}" for index in range(MAX_REQUESTS)]
         answers = self._llm.collective_rpc("polyglyph_take_receipts", args=(keys,))
         receipts = merge_receipts(answers, steering.model)
         assert len(receipts) == num_asked, f"{len(receipts)} receipts of {num_asked}"
