@@ -69,6 +69,8 @@ class Bench:
     """A tracker with made-up layers, driven as a model runner drives it."""
 
     def __init__(self, *, keeps_stats: bool = True, keeps_traces: bool = False) -> None:
+        # The same numbers in every run: scores are kept as float16, in which two experts can be level.
+        self.generator = torch.Generator().manual_seed(0)
         router = RouterDescription(layer=0, model_layer=0, name="layer", kind="softmax", experts=E, top_k=K)
         self.layers = RoutedLayers(
             [(router, SelectionRule("softmax", K))] * L,
@@ -134,7 +136,7 @@ class Bench:
     def forward(self, num_tokens: int) -> torch.Tensor:
         selected = []
         for layer in range(L):
-            logits = torch.randn(num_tokens, E)
+            logits = torch.randn(num_tokens, E, generator=self.generator)
             weights, ids = logits.softmax(dim=-1).topk(K, dim=-1)
             ids = ids.int()
             self.layers.route(layer, logits, weights, ids, torch.zeros(num_tokens, 1))
