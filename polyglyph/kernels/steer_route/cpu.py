@@ -275,14 +275,23 @@ def _keep_best_groups(choice_E: Array, num_groups: int, top_groups: int, bias_E:
 @compiled
 def _take_best(choice_E: Array, best: Array) -> None:
     """Write the indices of the largest, best first, the lower index of equals; NaN is larger than all, as in torch."""
-    for place in range(len(best)):
-        found = -1
-        for index in range(len(choice_E)):
-            if found >= 0 and not (choice_E[index] > choice_E[found] or np.isnan(choice_E[index])):
-                continue
-            if not _holds(best[:place], index):
-                found = index
-        best[place] = found
+    num_found = 0
+    for index in range(len(choice_E)):
+        choice = choice_E[index]
+        if num_found < len(best):
+            num_found += 1
+        elif not _beats(choice, choice_E[best[-1]]):
+            continue
+        place = num_found - 1
+        while place > 0 and _beats(choice, choice_E[best[place - 1]]):
+            best[place] = best[place - 1]
+            place -= 1
+        best[place] = index
+
+
+@compiled
+def _beats(choice: float, other: float) -> bool:
+    return choice > other or (np.isnan(choice) and not np.isnan(other))
 
 
 @compiled
