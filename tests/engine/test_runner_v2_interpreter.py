@@ -36,6 +36,8 @@ from tests.support.tiny_moe import END_THINK, LAYERS, THINK, TOP_K, save_tiny_mo
 
 v2_interpreter.allow_async_scheduling()
 
+pytestmark = pytest.mark.timeout(900)
+
 NUM_GENERATED = 40
 PROMPT_LENS = (3, 12, 9, 40, 17, 33, 70, 5)
 BAN = (Edit(layer=0, experts=(1, 2), op="ban"), Edit(layer=3, experts=(0, 5, 6), op="ban"))
