@@ -38,11 +38,17 @@ def chosen(operation: str, device: torch.device) -> str:
         device: Where the tensors are.
 
     Raises:
-        StartupError: `POLYGLYPH_KERNELS` names no operation or no implementation of it that there is.
+        StartupError: `POLYGLYPH_KERNELS` names no operation, no implementation of it that there is, or one for another
+            device.
     """
-    forced = _forced(os.environ.get(VARIABLE, ""))
+    forced = _forced(os.environ.get(VARIABLE, "")).get(operation)
+    if forced is not None and not _can_run(forced, device):
+        raise StartupError(
+            f"{VARIABLE} forces '{forced}' for {operation}, which cannot run where the model does ({device.type}); "
+            "leave it out, or force 'reference'"
+        )
     by_device = _BY_DEVICE[operation]
-    return forced.get(operation) or by_device.get(device.type) or by_device.get(_OTHER, "reference")
+    return forced or by_device.get(device.type) or by_device.get(_OTHER, "reference")
 
 
 def implementation(operation: str, device: torch.device) -> Any:
@@ -58,6 +64,13 @@ def load(operation: str, name: str) -> Any:
 @cache
 def _implementation(operation: str, device_type: str) -> Any:
     return load(operation, chosen(operation, torch.device(device_type)))
+
+
+def _can_run(name: str, device: torch.device) -> bool:
+    """Compiled code reads memory by address: on another device's it would end the process."""
+    if name == "cpu":
+        return device.type == "cpu"
+    return name != "triton" or device.type != "cpu" or os.environ.get("TRITON_INTERPRET") == "1"
 
 
 @cache

@@ -148,7 +148,9 @@ class RoutedLayers:
 
     def warm_up(self) -> None:
         """Compile what a step that nobody steers needs; dummy steps see to the others."""
-        self.layers[0].steering.log_selection(self.weights_LTK[0, :0], self.ids_LTK[0, :0])
+        for index, routed in enumerate(self.layers):
+            top_k = routed.router.top_k
+            routed.steering.log_selection(self.weights_LTK[index, :0, :top_k], self.ids_LTK[index, :0, :top_k])
 
     def route(self, layer: int, logits: Tensor, weights: Tensor, ids: Tensor, hidden: Tensor) -> None:
         """Steer one layer's selection in place, and log it; what the custom op runs.

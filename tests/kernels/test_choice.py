@@ -57,3 +57,13 @@ def test_what_is_not_there_is_refused_with_what_is(text: str, monkeypatch: pytes
 def test_what_is_chosen_runs(operation: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv(choice.VARIABLE, raising=False)
     assert choice.implementation(operation, torch.device("cpu")) is import_module(f"polyglyph.kernels.{operation}.cpu")
+
+
+@pytest.mark.parametrize(("name", "device"), [("cpu", "cuda"), ("triton", "cpu")])
+def test_what_is_forced_on_a_device_that_it_cannot_run_on_is_refused_with_both(
+    monkeypatch: pytest.MonkeyPatch, name: str, device: str
+) -> None:
+    monkeypatch.setenv(choice.VARIABLE, f"steer_route={name}")
+    monkeypatch.delenv("TRITON_INTERPRET", raising=False)
+    with pytest.raises(StartupError, match=rf"'{name}' for steer_route.*\({device}\)"):
+        choice.chosen("steer_route", torch.device(device))

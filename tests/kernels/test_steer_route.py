@@ -287,7 +287,7 @@ def test_weights_of_fewer_bits_are_logged_as_they_go_on(implementation: str, dty
     assert not torch.equal(routed.weights_TK[batch.steered], batch.weights[batch.steered])
 
 
-@pytest.mark.parametrize("dtype", [torch.int32, torch.int64])
+@pytest.mark.parametrize("dtype", [torch.int16, torch.int32, torch.int64])
 def test_a_selection_that_is_part_of_a_larger_tensor_is_steered_in_its_place(
     implementation: str, dtype: torch.dtype
 ) -> None:
@@ -301,7 +301,7 @@ def test_a_selection_that_is_part_of_a_larger_tensor_is_steered_in_its_place(
     batch.implementation.LayerSteering(**bound).steer(batch.logits, weights[:, :K], ids[:, :K], batch.hidden)
     check_log(log, weights[:, :K], ids[:, :K])
     assert torch.equal(weights[:, :K], expected.weights_TK) and (weights[:, K:] == -1).all()
-    assert torch.equal(ids[:, :K], expected.ids_TK) and (ids[:, K:] == -1).all()
+    assert torch.equal(ids[:, :K].int(), expected.ids_TK.int()) and (ids[:, K:] == -1).all()
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])

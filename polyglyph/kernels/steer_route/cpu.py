@@ -20,6 +20,7 @@ from polyglyph.kernels.steer_route.edits import BANNED, FORCED
 
 Array = NDArray[Any]
 Arrays = tuple[Array, ...]
+_READ = (torch.int32, torch.int64)
 _SCORINGS = {"softmax": 0, "sigmoid": 1, "sqrtsoftplus": 2}
 _SIGMOID, _SQRTSOFTPLUS = 1, 2
 _SOFTPLUS_IS_LINEAR_ABOVE = 20.0
@@ -57,6 +58,7 @@ class LayerSteering(layer.LayerSteering):
         super().__init__(**bound)
         edits, rule, log = self.edits, self.rule, self.log
         self._scaling = float(rule.scaling)
+        self._num_experts = edits.add_SE.shape[1]
         self._bound = np.empty(21, np.int64)
         self._bound[[_E, _K, _S]] = edits.add_SE.shape[1], rule.top_k, len(edits.add_SE)
         self._bound[[_SCORING, _NUM_GROUPS, _TOP_GROUPS, _RENORMALIZES]] = (
@@ -85,7 +87,8 @@ class LayerSteering(layer.LayerSteering):
 
     def steer(self, logits_TE: Tensor, weights_TK: Tensor, ids_TK: Tensor, hidden_TH: Tensor) -> None:  # noqa: ARG002
         """See `polyglyph.kernels.steer_route.layer`."""
-        logits, weights, ids = logits_TE.float().contiguous(), weights_TK.float().contiguous(), ids_TK.contiguous()
+        assert logits_TE.shape[1] == self._num_experts
+        logits, weights, ids = logits_TE.float().contiguous(), weights_TK.float().contiguous(), self._whole(ids_TK)
         num_tokens = len(ids)
         steer = _steer_int32 if ids.dtype == torch.int32 else _steer_int64
         steer(self._bound, self._scaling, num_tokens, logits.data_ptr(), weights.data_ptr(), ids.data_ptr())
@@ -97,9 +100,16 @@ class LayerSteering(layer.LayerSteering):
 
     def log_selection(self, weights_TK: Tensor, ids_TK: Tensor) -> None:
         """See `polyglyph.kernels.steer_route.layer`."""
-        weights, ids = weights_TK.float().contiguous(), ids_TK.contiguous()
+        weights, ids = weights_TK.float().contiguous(), self._whole(ids_TK)
         log = _log_int32 if ids.dtype == torch.int32 else _log_int64
         log(self._bound, len(ids), weights.data_ptr(), ids.data_ptr())
+
+    def _whole(self, ids_TK: Tensor) -> Tensor:
+        """Give ids that compiled code can read by address; it checks neither sizes nor dtypes, so it is done here."""
+        num_tokens, top_k = ids_TK.shape
+        assert top_k == self.rule.top_k
+        assert num_tokens <= len(self.slot_T)
+        return (ids_TK if ids_TK.dtype in _READ else ids_TK.long()).contiguous()
 
 
 @compiled
