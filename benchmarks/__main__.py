@@ -10,6 +10,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+ROUNDS = 30
 RESULTS = Path(__file__).parent / "results"
 Result = tuple[str, dict[str, Any], str]
 """Name of the files, record, and the record as a table."""
@@ -32,7 +33,7 @@ class Benchmark:
     def run(self, name: str, arguments: argparse.Namespace) -> Iterator[Result]:
         """Run the module of this name, imported only now: an engine's processes import what this one has."""
         module = import_module(f"benchmarks.{name}")
-        options = {"rounds": arguments.rounds} if self.takes_rounds else {}
+        options = {"rounds": arguments.rounds or ROUNDS} if self.takes_rounds else {}
         for mode in arguments.mode or self.modes if self.modes else (None,):
             record = module.run(mode, **options) if mode else module.run(**options)
             yield f"{name}-{mode}" if mode else name, record, module.to_markdown(record)
@@ -55,7 +56,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(BENCHMARKS)}; default: all")
     parser.add_argument("--mode", choices=["compiled", "eager"], action="append", help="throughput: default both")
-    parser.add_argument("--rounds", type=int, default=30, help="throughput, serving: how often each arm is measured")
+    parser.add_argument("--rounds", type=int, help="throughput, serving: how often each arm is measured; default 30")
     parser.add_argument(
         "--skip-tests", action="store_true", help="time without running the tests first; nothing is kept"
     )
@@ -63,6 +64,10 @@ def main() -> int:
     if unknown := set(arguments.names) - BENCHMARKS.keys():
         parser.error(f"unknown: {', '.join(sorted(unknown))}; there are {', '.join(BENCHMARKS)}")
     chosen = {name: BENCHMARKS[name] for name in arguments.names or BENCHMARKS}
+    if arguments.rounds and not all(benchmark.takes_rounds for benchmark in chosen.values()):
+        parser.error("--rounds is for throughput and serving; name them")
+    if arguments.mode and not all(benchmark.modes for benchmark in chosen.values()):
+        parser.error("--mode is for throughput; name it")
     if not arguments.skip_tests:
         tests = dict.fromkeys(test for benchmark in chosen.values() for test in benchmark.tests)
         status = subprocess.run([sys.executable, "-m", "pytest", "-q", *tests], check=False).returncode

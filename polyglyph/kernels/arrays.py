@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 Arrays = tuple[NDArray[Any], ...]
+ABSENT = np.zeros(0, np.int32)
+"""In place of None, which compiled code would be compiled for once more."""
 
 _NUM_KEPT = 4096
 """More than a worker has of layers and books; what tests make besides is forgotten."""

@@ -69,8 +69,8 @@ def _implementation(operation: str, device_type: str) -> Any:
 def _can_run(name: str, device: torch.device) -> bool:
     """Compiled code reads memory by address: on another device's it would end the process."""
     if name == "cpu":
-        return device.type == "cpu"
-    return name != "triton" or device.type != "cpu" or os.environ.get("TRITON_INTERPRET") == "1"
+        return bool(device.type == "cpu")
+    return bool(name != "triton" or device.type != "cpu" or os.environ.get("TRITON_INTERPRET") == "1")
 
 
 @cache

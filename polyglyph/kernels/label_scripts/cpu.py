@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from polyglyph.kernels.arrays import Arrays, array_of, arrays_of
+from polyglyph.kernels.arrays import ABSENT, Arrays, array_of, arrays_of
 from polyglyph.kernels.compiled import compiled
 from polyglyph.kernels.label_scripts.classes import AMBIGUOUS, LETTER, NO_SCRIPT, NOTHING
 from polyglyph.kernels.label_scripts.rows import (
@@ -36,9 +36,6 @@ from polyglyph.kernels.label_scripts.table import (
 Array = NDArray[Any]
 Int = Any
 """np.int64 in compiled code, where an unsigned byte would turn sums into floats."""
-_ALL = np.zeros(0, np.int32)
-"""In place of `num_valid_R`, where all tokens stay."""
-Columns = Arrays
 
 
 def label_scripts(
@@ -56,7 +53,7 @@ def label_scripts(
     _label_rows(
         array_of(row_R),
         array_of(query_start_R1),
-        _ALL if num_valid_R is None else num_valid_R.numpy(),
+        ABSENT if num_valid_R is None else num_valid_R.numpy(),
         array_of(input_ids_T),
         num_tokens,
         array_of(rows.state_P),
@@ -81,7 +78,7 @@ def _label_rows(
     ids_T: Array,
     num_tokens: Int,
     state_P: Array,
-    columns: Columns,
+    columns: Arrays,
     out_T: Array,
 ) -> None:
     out_T[:num_tokens] = NO_SCRIPT
@@ -93,7 +90,7 @@ def _label_rows(
 
 
 @compiled
-def _label_chunk(ids: Array, num_valid: Int, state: Int, columns: Columns, out: Array) -> Int:
+def _label_chunk(ids: Array, num_valid: Int, state: Int, columns: Arrays, out: Array) -> Int:
     """Label every token; give the state after the first `num_valid`."""
     label_V, end_V, scripted_V, flags_V, head_V, tail_V, characters, ranges_B, is_home_SB = columns
     num_tokens = len(label_V) - 1

@@ -14,12 +14,12 @@ from numba import carray
 from numpy.typing import NDArray
 from torch import Tensor
 
+from polyglyph.kernels.arrays import Arrays
 from polyglyph.kernels.compiled import compiled, pointer
 from polyglyph.kernels.steer_route import layer
 from polyglyph.kernels.steer_route.edits import BANNED, FORCED
 
 Array = NDArray[Any]
-Arrays = tuple[Array, ...]
 _READ = (torch.int32, torch.int64)
 _SCORINGS = {"softmax": 0, "sigmoid": 1, "sqrtsoftplus": 2}
 _SIGMOID, _SQRTSOFTPLUS = 1, 2

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from polyglyph.contract.plan import PHASES
-from polyglyph.kernels.arrays import Arrays, array_of, arrays_of
+from polyglyph.kernels.arrays import ABSENT, Arrays, array_of, arrays_of
 from polyglyph.kernels.compiled import compiled
 from polyglyph.kernels.tally.account import NO_SUMMARY, Account
 from polyglyph.kernels.tally.interval import MISSING, IntervalSums
@@ -20,8 +20,6 @@ from polyglyph.kernels.tally.sums import Sums
 Array = NDArray[Any]
 _NUM_PHASES = len(PHASES)
 _NO_SUMS = (np.zeros((0, 0, 0), np.int64), np.zeros((0, 0, 0)), np.zeros(0, np.int64))
-_ALL = np.zeros(0, np.int32)
-"""In place of `num_valid_R`, where all tokens stay."""
 _NO_CELLS = tuple(np.zeros(1, np.int64) for _ in range(4))
 
 
@@ -37,7 +35,7 @@ def tally(
 ) -> None:
     """See `polyglyph.kernels.tally.tally`."""
     notes = log.notes
-    num_valid_R = _ALL if step.num_valid_R is None else step.num_valid_R.numpy()
+    num_valid_R = ABSENT if step.num_valid_R is None else step.num_valid_R.numpy()
     _tally(
         (array_of(step.row_R), array_of(step.query_start_R1), array_of(step.start_R), num_valid_R),
         step.num_tokens,
