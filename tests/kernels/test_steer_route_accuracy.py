@@ -1,9 +1,11 @@
 """steer_route on awkward shapes: no further from float64 than twice what plain torch is, and everything written.
 
-The oracle below restates the formulas in NumPy, token by token, in float64; it shares no code with the kernels.
+The oracle below restates the formulas in NumPy, token by token, in float64; it shares no code with the kernels. Where
+there is a GPU, `triton` and plain torch run there.
 """
 
 import os
+from dataclasses import replace
 from importlib import import_module
 from typing import Any
 
@@ -15,7 +17,8 @@ from polyglyph.kernels.steer_route import LayerEdits, RouteLog, SelectionRule
 from polyglyph.kernels.steer_route.edits import BANNED, FORCED
 
 IS_INTERPRETED = os.environ.get("TRITON_INTERPRET") == "1"
-IMPLEMENTATIONS = ["cpu"] + ["triton"] * IS_INTERPRETED
+DEVICE = "cuda" if torch.cuda.is_available() and not IS_INTERPRETED else "cpu"
+IMPLEMENTATIONS = ["cpu"] * (DEVICE == "cpu") + ["triton"] * (IS_INTERPRETED or DEVICE == "cuda")
 NUM_SLOTS = 4
 GAP = 1e-4
 """Tokens whose choice is closer than this may be decided by rounding, and are left out."""
@@ -70,15 +73,19 @@ class Layer:
     def route(self, implementation: Any) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         num_tokens, top_k = self.ids.shape
         log = RouteLog(
-            torch.full((num_tokens, top_k), -1, dtype=torch.int32),
-            torch.full((num_tokens, top_k), float("nan")),
-            torch.zeros(num_tokens, dtype=torch.bool),
+            torch.full((num_tokens, top_k), -1, dtype=torch.int32, device=DEVICE),
+            torch.full((num_tokens, top_k), float("nan"), device=DEVICE),
+            torch.zeros(num_tokens, dtype=torch.bool, device=DEVICE),
         )
-        weights, ids = self.weights.clone(), self.ids.clone()
-        steering = implementation.LayerSteering(slot_T=self.slots, edits=self.edits, rule=self.rule, log=log)
-        steering.steer(self.logits, weights, ids, torch.zeros(num_tokens, 4))
+        weights, ids, slots = (tensor.to(DEVICE, copy=True) for tensor in (self.weights, self.ids, self.slots))
+        edits = LayerEdits(**{name: tensor.to(DEVICE) for name, tensor in vars(self.edits).items()})
+        bias_E = None if self.rule.bias_E is None else self.rule.bias_E.to(DEVICE)
+        steering = implementation.LayerSteering(
+            slot_T=slots, edits=edits, rule=replace(self.rule, bias_E=bias_E), log=log
+        )
+        steering.steer(self.logits.to(DEVICE), weights, ids, torch.zeros(num_tokens, 4, device=DEVICE))
         assert torch.equal(log.ids_TK, ids) and torch.equal(log.weights_TK, weights)
-        return weights, ids, log.changed_T
+        return weights.cpu(), ids.cpu(), log.changed_T.cpu()
 
 
 class Oracle:

@@ -1,6 +1,7 @@
 """Every token that is new and stays is counted once, where it belongs: against a plain oracle, step after step."""
 
 from collections import Counter
+from dataclasses import replace
 from importlib import import_module
 from typing import Any
 
@@ -17,11 +18,12 @@ from polyglyph.kernels.tally import NO_SUMMARY, Account, IntervalSums, Sums, Tal
 L, E, K = 3, 5, 2
 NUM_ROWS, NUM_GROUPS, NUM_SCRIPTS = 5, 3, 4
 MAX_TOKENS, PADDING = 24, 4
-CPU = torch.device("cpu")
+DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+IMPLEMENTATIONS = ["reference", *(["cpu"] if DEVICE.type == "cpu" else [])]
 NUM_PHASES = len(PHASES)
 
 
-@pytest.fixture(scope="module", params=["reference", "cpu"])
+@pytest.fixture(scope="module", params=IMPLEMENTATIONS)
 def tally(request: pytest.FixtureRequest) -> Any:
     return import_module(f"polyglyph.kernels.tally.{request.param}").tally
 
@@ -30,10 +32,10 @@ class Books:
     """The real books beside the oracle's: counters by what a token is."""
 
     def __init__(self, *, num_rows: int, has_stats: bool = True, has_summaries: bool = True) -> None:
-        self.account = Account.allocate(NUM_ROWS, device=CPU)
-        sizes = {"num_layers": L, "num_experts": E, "device": CPU}
+        self.account = Account.allocate(NUM_ROWS, device=DEVICE)
+        sizes = {"num_layers": L, "num_experts": E, "device": DEVICE}
         self.interval = IntervalSums(num_groups=NUM_GROUPS, num_scripts=NUM_SCRIPTS, num_rows=num_rows, **sizes)
-        self.summaries = Sums(2 * NUM_PHASES, L, E, CPU)
+        self.summaries = Sums(2 * NUM_PHASES, L, E, DEVICE)
         self.has_stats, self.has_summaries = has_stats, has_summaries
         for row in range(1, NUM_ROWS):
             summaries = range(NUM_PHASES * (row - 1), NUM_PHASES * row) if row in {1, 2} and has_summaries else None
@@ -47,10 +49,11 @@ class Books:
         self.changed: Counter[int] = Counter()
 
     def add(self, tally: Any, step: TallyStep, log: TokenLog) -> None:
-        counts_T = torch.ones(MAX_TOKENS + PADDING, dtype=torch.bool)
+        counts_T = torch.ones(MAX_TOKENS + PADDING, dtype=torch.bool, device=DEVICE)
+        notes = on_device(log.notes)
         tally(
-            step,
-            log,
+            on_device(step),
+            replace(on_device(log), notes=notes),
             account=self.account,
             interval=self.interval if self.has_stats else None,
             summaries=self.summaries if self.has_summaries else None,
@@ -99,7 +102,7 @@ class Books:
             expected = np.zeros((2 * NUM_PHASES, L, E), np.int64)
             for cell, count in self.summary.items():
                 expected[cell] = count
-            assert (self.summaries.selected_GLE[:-1].numpy() == expected).all()
+            assert (self.summaries.selected_GLE[:-1].cpu().numpy() == expected).all()
 
     def _check_interval(self) -> None:
         """Own rows hold their cell exactly; what found no row is in the overflow's, by phase; nothing is lost."""
@@ -126,6 +129,12 @@ class Books:
                 assert int(sums.selected_GLE[phase, layer, expert]) == left
         has_room = num_used < interval.num_rows
         assert not has_room or all(group == NUM_GROUPS for group, *_ in overflow), "a cell overflowed beside free rows"
+
+
+def on_device(holder: Any) -> Any:
+    """Give a copy whose tensors are where the sums are."""
+    tensors = {name: value for name, value in vars(holder).items() if isinstance(value, torch.Tensor)}
+    return replace(holder, **{name: tensor.to(DEVICE) for name, tensor in tensors.items()})
 
 
 def make_step(draw: Any, water: dict[int, int]) -> tuple[TallyStep, TokenLog]:
