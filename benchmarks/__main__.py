@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -81,10 +82,12 @@ def main() -> int:
 
 
 def show(name: str, record: dict[str, Any], table: str, *, keep: bool) -> None:
-    """Print a table, and keep it with its record; an older one of the same name is replaced."""
+    """Print a table, and keep it with its record; an older one of the same name and accelerator is replaced."""
     print(table, flush=True)
     if keep:
         RESULTS.mkdir(exist_ok=True)
+        accelerator = record["hardware"].get("accelerator", "")
+        name = "-".join([name, *re.findall(r"[a-z0-9]+", accelerator.lower())])
         (RESULTS / f"{name}.json").write_text(json.dumps(record, indent=1) + "\n")
         (RESULTS / f"{name}.md").write_text(table)
 

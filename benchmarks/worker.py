@@ -17,6 +17,7 @@ MAX_REQUESTS = 64
 NUM_TOKENS = 64
 PROMPT_LEN = 12
 DRAIN_SECONDS = 1.0
+GPU_SHARE = 0.2
 EDITS = (
     *(Edit(layer=layer, experts=(1, 5), op="add_std", value=1.0) for layer in (0, 1, 2, 3)),
     Edit(layer=4, experts=(0,), op="ban"),
@@ -52,7 +53,10 @@ class Worker:
     def start(*, enforce_eager: bool) -> Any:
         """Start an engine of the organism."""
         from vllm import LLM
+        from vllm.platforms import current_platform
 
+        # A GPU has to hold all engines of a comparison; vLLM's default gives the first one nearly all of it.
+        share = {"gpu_memory_utilization": GPU_SHARE} if current_platform.is_cuda() else {}
         return LLM(
             str(bundled_organism()),
             enforce_eager=enforce_eager,
@@ -61,6 +65,7 @@ class Worker:
             block_size=32,
             seed=0,
             enable_prefix_caching=False,
+            **share,
         )
 
     def measure(self, arm: Arm, num_requests: int) -> dict[str, float]:
