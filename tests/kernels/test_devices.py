@@ -1,14 +1,18 @@
-"""What runs on devices reads nothing back and takes no tensor of the host's: on `meta`, both are errors.
+"""What runs on devices reads nothing back and takes no tensor of the host's.
 
-A CUDA graph can hold no read, and an engine's step must not wait for one; no GPU is needed to see that there is none.
+A CUDA graph can hold no read, and an engine's step must not wait for one; no GPU is needed to see that there is none:
+`meta` has no values to read. It lets some indexes of the host's through, so each operation's tensors are looked at.
 """
 
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
 from polyglyph.contract.plan import PHASES
 from polyglyph.kernels.annotate import TokenNotes
@@ -29,6 +33,23 @@ RULES = {
 }
 
 
+class DeviceOnly(TorchDispatchMode):
+    """Refuses operations on tensors of the host's that are more than one number."""
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        tensors = [leaf for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, Tensor)]
+        if any(tensor.device != META and tensor.dim() for tensor in tensors):
+            raise RuntimeError(f"{func} takes a tensor of the host's")
+        return func(*args, **kwargs)
+
+
+@pytest.fixture
+def device_only() -> Iterator[None]:
+    with DeviceOnly():
+        yield
+
+
 def ints(*shape: int, dtype: torch.dtype = torch.int32) -> Tensor:
     return torch.zeros(shape, dtype=dtype, device=META)
 
@@ -40,11 +61,13 @@ def test_a_layer_is_steered_and_scored_without_the_host(name: str) -> None:
     log = RouteLog(ints(T, K), torch.zeros(T, K, device=META), ints(T, dtype=torch.bool))
     steering = steering_of(rule, slot_T=ints(T), edits=table.layer(0, E), log=log)
     logits, ids = torch.zeros(T, E, device=META), ints(T, K)
-    steering.steer(logits, torch.zeros(T, K, device=META), ids, logits)
-    steering.log_selection(torch.zeros(T, K, device=META), ids)
-    ScoreLog(L, T, E, K, META).write(0, logits, ids, rule)
+    with DeviceOnly():
+        steering.steer(logits, torch.zeros(T, K, device=META), ids, logits)
+        steering.log_selection(torch.zeros(T, K, device=META), ids)
+        ScoreLog(L, T, E, K, META).write(0, logits, ids, rule)
 
 
+@pytest.mark.usefixtures("device_only")
 @pytest.mark.parametrize("num_tokens", [0, T])
 @pytest.mark.parametrize("has_drafts", [False, True])
 def test_a_step_is_added_up_without_the_host(num_tokens: int, has_drafts: bool) -> None:
@@ -82,18 +105,24 @@ def test_tokens_are_labelled_without_the_host(num_tokens: int, has_drafts: bool)
     seed(rows, 1, 7)
     label = implementation("label_scripts", META).label_scripts
     step = {"row_R": ints(R), "query_start_R1": ints(R + 1), "num_valid_R": ints(R) if has_drafts else None}
-    label(**step, input_ids_T=ints(T), num_tokens=num_tokens, rows=rows, table=table, out_T=ints(T, dtype=torch.uint8))
+    out_T = ints(T, dtype=torch.uint8)
+    with DeviceOnly():
+        label(**step, input_ids_T=ints(T), num_tokens=num_tokens, rows=rows, table=table, out_T=out_T)
 
 
-@pytest.mark.parametrize("fault", ["a read", "a tensor of the host's", "a shape that depends on values"])
-def test_a_fault_is_noticed(fault: str) -> None:
-    faults = {
-        "a read": lambda: ints(T).sum().item(),
-        "a tensor of the host's": lambda: ints(T) + torch.zeros(T, dtype=torch.int32),
-        "a shape that depends on values": lambda: ints(T)[ints(T, dtype=torch.bool)],
-    }
+FAULTS: dict[str, Callable[[], Any]] = {
+    "a read": lambda: ints(T).sum().item(),
+    "a tensor of the host's": lambda: ints(T) + torch.zeros(T, dtype=torch.int32),
+    "an index of the host's": lambda: ints(T)[torch.zeros(T, dtype=torch.int64)],
+    "a shape that depends on values": lambda: ints(T)[ints(T, dtype=torch.bool)],
+}
+
+
+@pytest.mark.usefixtures("device_only")
+@pytest.mark.parametrize("name", FAULTS)
+def test_a_fault_is_noticed(name: str) -> None:
     with pytest.raises((RuntimeError, NotImplementedError)):
-        faults[fault]()
+        FAULTS[name]()
 
 
 def on_meta(table: LabelTable) -> LabelTable:
