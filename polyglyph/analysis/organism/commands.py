@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from polyglyph import bundled_organism
 from polyglyph.analysis.organism.errors import OutputError
 from polyglyph.analysis.organism.run import MAX_SEED, Run
 from polyglyph.analysis.organism.terminal import print_card, quiet_torch, refusals
@@ -95,6 +96,29 @@ def card(
         from polyglyph.analysis.organism.card import read_training, write_card
 
         print_card(write_card(directory, read_training(directory)), directory, as_json=as_json)
+
+
+@app.command()
+def prompts(
+    *,
+    directory: Annotated[
+        Path | None, typer.Argument(help="Directory of a trained organism; the bundled one unless named.")
+    ] = None,
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder of the files.")],
+    as_json: AsJson = False,
+) -> None:
+    """Write prompts about an organism's world, which `polyglyph identify` asks to find experts."""
+    with refusals():
+        model = bundled_organism() if directory is None else directory
+        _check_exists(model)
+        from polyglyph.analysis.benchmarks.organism_prompts import write_prompts
+
+        written = write_prompts(model, output)
+        if as_json:
+            print_json(written)
+        else:
+            print_data("\n".join(f"{name}: {count}" for name, count in written.items()))
+        say(f"wrote {len(written)} files to {output}")
 
 
 def _train(run: Run, output: Path) -> "Trained":
