@@ -9,8 +9,11 @@ from pydantic import Field, ValidationError, model_validator
 from polyglyph.analysis.identification.errors import IdentificationError
 from polyglyph.contract.base import Document, ScriptCode, as_request_error
 
-RESERVED = frozenset({"request_id", "id", "item", "script", "label", "right", "text", "reasoning", "prompt", "entity"})
-"""Columns that a run writes itself; further labels have other names."""
+RESERVED = frozenset(
+    {"request_id", "id", "item", "label", "right", "text", "reasoning", "prompt", "entity", "finish_reason"}
+    | {"script", "prompt_script", "prompt_label", "prompt_bytes", "sequence", "request_script", "phase", "plan", "tag"}
+)
+"""Columns that a run or its traces have themselves; further labels have other names."""
 
 
 class Prompt(Document):

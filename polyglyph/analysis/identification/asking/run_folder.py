@@ -7,6 +7,7 @@ labels.jsonl     a line per prompt
 """
 
 import json
+import shutil
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import count
 from pathlib import Path
@@ -81,32 +82,26 @@ class RunFolder:
         """
         from polyglyph.contract.trace_reading import read_traces
 
-        if not any(self._labels(parts_only=True)):
-            return
+        files = sorted(self._parts.glob("*.jsonl"))
         place = {name: number for number, name in enumerate(ids)}
-        files = list(self._labels())
-        lines = sorted((line for file in files for line in _lines(file)), key=lambda line: place[line["id"]])
-        sources = [self._path / TRACES_NAME] if (self._path / TRACES_NAME).exists() else []
-        sources += [file.with_suffix(".parquet") for file in files if file.parent == self._parts]
         try:
-            _write_traces(
-                self._path / TRACES_NAME, ([trace] for file in sources for trace in read_traces(file)), self._header
-            )
-            write_whole(self._path / LABELS_NAME, _as_lines(lines))
-            for file in self._parts.iterdir():
-                file.unlink()
-            self._parts.rmdir()
+            # The labels come last: with them the run is whole, and what is left of its parts can go.
+            if not (self._path / LABELS_NAME).exists():
+                parts = (read_traces(file.with_suffix(".parquet")) for file in files)
+                traces = ([trace] for part in parts for trace in part)
+                _write_traces(self._path / TRACES_NAME, traces, self._header)
+                lines = sorted((line for file in files for line in _lines(file)), key=lambda line: place[line["id"]])
+                write_whole(self._path / LABELS_NAME, _as_lines(lines))
+            shutil.rmtree(self._parts)
         except OSError as error:
             raise _unwritable(self._path, error) from error
 
     def _part(self, number: int, ending: str) -> Path:
         return self._parts / f"{number:06}{ending}"
 
-    def _labels(self, *, parts_only: bool = False) -> Iterator[Path]:
+    def _labels(self) -> Iterator[Path]:
         whole = self._path / LABELS_NAME
-        if whole.exists() and not parts_only:
-            yield whole
-        yield from sorted(self._parts.glob("*.jsonl"))
+        yield from [whole] if whole.exists() else sorted(self._parts.glob("*.jsonl"))
 
 
 def _check(path: Path, document: dict[str, Any]) -> None:
@@ -145,8 +140,10 @@ def _write_traces(path: Path, groups: Iterable[Sequence[Any]], header: TraceHead
 
 
 def _lines(path: Path) -> Iterator[dict[str, Any]]:
-    for line in path.read_text(encoding="utf-8").splitlines():
-        yield json.loads(line)
+    # Not `splitlines`: an answer may hold other line ends, which JSON does not escape.
+    for line in path.read_text(encoding="utf-8").split("\n"):
+        if line:
+            yield json.loads(line)
 
 
 def _as_lines(lines: Iterable[dict[str, Any]]) -> str:
