@@ -16,6 +16,7 @@ from polyglyph.analysis.identification.units import units_of
 from polyglyph.analysis.statistics.array_bootstrap import bootstrap_difference
 from polyglyph.analysis.statistics.multiplicity import benjamini_hochberg
 from polyglyph.analysis.statistics.permutation import permutation_p
+from polyglyph.analysis.statistics.two_proportions import newcombe, two_proportion_p
 
 if TYPE_CHECKING:
     from polyglyph.analysis.evidence.counts import Counts
@@ -83,7 +84,7 @@ class Difference:
             "second": self.num_second,
             "items": self.num_items,
             "hypotheses": self.num_hypotheses,
-            "interval": "bootstrap 95 % over items" if self.num_items else "normal 95 %, tokens independent",
+            "interval": "bootstrap 95 % over items" if self.num_items else "Newcombe 95 %, tokens independent",
             "p": "permutation within items, two-sided" if self.num_items else "two proportions, tokens independent",
             "q": "Benjamini-Hochberg",
         }
@@ -160,32 +161,28 @@ def _of_sums(
     selected_GLE: NDArray[np.int64], tokens_G: NDArray[np.int64], clusters: Sequence[Sequence[int]]
 ) -> Difference:
     """Two proportions per expert, every token independent: all that sums can say."""
-    from scipy.stats import norm
-
     first_LE, second_LE = (selected_GLE[side] / tokens_G[side] for side in (0, 1))
-    effect_LE = first_LE - second_LE
-    share_LE = selected_GLE.sum(axis=0) / tokens_G.sum()
-    apart_LE = sum(share_LE * (1 - share_LE) / number for number in tokens_G)
-    own_LE = first_LE * (1 - first_LE) / tokens_G[0] + second_LE * (1 - second_LE) / tokens_G[1]
-    reach_LE = norm.ppf(0.975) * np.sqrt(own_LE)
-    cluster_CE = np.stack([effect_LE[list(cluster)].mean(axis=0) for cluster in clusters])
-    # Copies are no independent evidence: the mean of their effects has the variance of one.
-    variance_CE = np.stack([apart_LE[list(cluster)].mean(axis=0) for cluster in clusters])
-    z_CE = np.divide(cluster_CE, np.sqrt(variance_CE), out=np.zeros_like(cluster_CE), where=variance_CE > 0)
+    num1, num2 = (int(number) for number in tokens_G)
+    low_LE, high_LE = newcombe(first_LE, second_LE, num1=num1, num2=num2)
+    # Copies are no independent evidence: their mean share is tested as that of one expert.
+    tested = (
+        np.stack([side_LE[list(cluster)].mean(axis=0) for cluster in clusters]) for side_LE in (first_LE, second_LE)
+    )
+    p_CE = two_proportion_p(*tested, num1=num1, num2=num2)
     return Difference(
         first_LE=first_LE,
         second_LE=second_LE,
-        effect_LE=effect_LE,
-        low_LE=effect_LE - reach_LE,
-        high_LE=effect_LE + reach_LE,
-        **_spread(2 * norm.sf(np.abs(z_CE)), clusters, num_layers=len(effect_LE)),
+        effect_LE=first_LE - second_LE,
+        low_LE=low_LE,
+        high_LE=high_LE,
+        **_spread(p_CE, clusters, num_layers=len(first_LE)),
         frequencies_LE=(first_LE + second_LE) / 2,
         unit="token",
-        num_first=int(tokens_G[0]),
-        num_second=int(tokens_G[1]),
+        num_first=num1,
+        num_second=num2,
         num_items=0,
-        num_hypotheses=z_CE.size,
-        notes=(*_notes(clusters, num_layers=len(effect_LE)), TOO_OPTIMISTIC),
+        num_hypotheses=int(np.isfinite(p_CE).sum()),
+        notes=(*_notes(clusters, num_layers=len(first_LE)), TOO_OPTIMISTIC),
     )
 
 
