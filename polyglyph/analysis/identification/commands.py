@@ -4,7 +4,11 @@ import typer
 
 from polyglyph.analysis.identification.cli.ask import ask
 from polyglyph.analysis.identification.cli.finishing import finished
+from polyglyph.analysis.identification.cli.npmi import npmi
+from polyglyph.analysis.identification.cli.outcomes import inconsistency, shared_knowledge
 from polyglyph.analysis.identification.cli.random_control import random_control
+from polyglyph.analysis.identification.cli.tcess import tcess
+from polyglyph.analysis.identification.cli.transliteration import transliteration
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -12,6 +16,11 @@ app = typer.Typer(
     help="Find the experts of a behaviour, and write a plan, an expert set or a table.",
 )
 app.command("ask")(ask)
+app.command("npmi")(finished(npmi))
+app.command("tcess")(finished(tcess))
+app.command("inconsistency")(finished(inconsistency))
+app.command("shared-knowledge")(finished(shared_knowledge))
+app.command("transliteration")(finished(transliteration))
 app.command("random")(finished(random_control, has_controls=False))
 
 

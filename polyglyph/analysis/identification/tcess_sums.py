@@ -5,13 +5,15 @@ Letters: n tokens, S sequences, L MoE layers, E experts.
 
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from polyglyph.analysis.identification.binding import MODEL_NAME, load_model
 from polyglyph.analysis.identification.errors import IdentificationError
 from polyglyph.analysis.identification.identified import Shape
-from polyglyph.analysis.identification.router_logits import Scoring, router_logits, scoring_of
+from polyglyph.analysis.identification.router_logits import SCORINGS, Scoring, router_logits, scoring_of
 from polyglyph.analysis.identification.token_selections import selection_mask, unsteered
 from polyglyph.contract.plan import PHASES, Phase
 from polyglyph.contract.trace import SequenceTrace
@@ -132,8 +134,32 @@ def sum_scores(
 def _scores_of(trace: SequenceTrace) -> NDArray[np.floating]:
     if trace.probabilities is None:
         raise IdentificationError(
-            f"the trace of request {trace.request_id} has no router scores, and weights tell the logits of the selected "
-            'experts only up to a constant of each token: trace with "routing": {"return": ["tokens"], '
-            '"probabilities": true}'
+            f"the trace of request {trace.request_id} has no router scores, and the weights of the selected experts tell "
+            "their logits only up to a constant of each token: ask again with 'polyglyph identify ask --scores', or with "
+            "\"probabilities\": true beside the tokens of \"routing\""
         )
     return trace.probabilities
+
+
+def scoring_named(name: str | None, path: Path) -> Scoring | None:
+    """Give how a router makes scores of logits: as named, or as the `model.json` of a labelled run says.
+
+    Returns:
+        None where neither says it.
+
+    Raises:
+        IdentificationError: The name is none, or the layers' routers differ or cannot be inverted.
+    """
+    if name is not None:
+        if name not in SCORINGS:
+            raise IdentificationError(f"--scoring: expected {', '.join(SCORINGS)}, got {name!r}")
+        return SCORINGS[SCORINGS.index(name)]
+    if not (path / MODEL_NAME).is_file():
+        return None
+    kinds = sorted({router.kind for router in load_model(path / MODEL_NAME).routers})
+    if len(kinds) != 1 or kinds[0] not in SCORINGS:
+        raise IdentificationError(
+            f"expected routers that all score experts by {', '.join(SCORINGS[:-1])} or {SCORINGS[-1]}, got "
+            f"{', '.join(kinds)}: their logits cannot be read back from their scores"
+        )
+    return SCORINGS[SCORINGS.index(kinds[0])]

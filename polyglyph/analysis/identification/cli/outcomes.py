@@ -1,0 +1,85 @@
+"""`polyglyph identify inconsistency` and `shared-knowledge`: how answered questions are routed and missed ones not."""
+
+from polyglyph.analysis.identification.cli.options import (
+    DEFAULT_PHASES,
+    Fdr,
+    LabelsFile,
+    Layers,
+    Phases,
+    Renormalize,
+    Seed,
+    Top,
+    Value,
+    layers_of,
+    phases_of,
+)
+from polyglyph.analysis.identification.cli.token_options import Promotion, RunPath, Scripts, promotion_of, scripts_of
+from polyglyph.analysis.identification.identified import Identified
+
+
+def inconsistency(
+    evidence: RunPath,
+    *,
+    labels: LabelsFile = None,
+    top: Top = None,
+    fdr: Fdr = 0.05,
+    layers: Layers = None,
+    seed: Seed = 0,
+    op: Promotion = "add_std",
+    value: Value = None,
+    renormalize: Renormalize = None,
+    phases: Phases = DEFAULT_PHASES,
+) -> Identified:
+    """Choose the experts that a question selects more where its fact is answered than in scripts where it is missed.
+
+    RUN asks facts ('item') in several scripts and says which answers are 'right'. Experts that missed questions select
+    more get the opposite edit.
+    """
+    from polyglyph.analysis.evidence.reading import read_evidence
+    from polyglyph.analysis.identification.inconsistency import identify
+
+    editing = promotion_of(op, value, renormalize=renormalize)
+    return identify(
+        read_evidence(evidence, labels=labels),
+        editing,
+        phases=phases_of(phases),
+        top=top,
+        fdr=1.0 if fdr is None else fdr,
+        layers=layers_of(layers),
+        seed=seed,
+    )
+
+
+def shared_knowledge(
+    evidence: RunPath,
+    *,
+    labels: LabelsFile = None,
+    scripts: Scripts = None,
+    top: Top = 20,
+    fdr: Fdr = 0.05,
+    layers: Layers = None,
+    seed: Seed = 0,
+    op: Promotion = "add_std",
+    value: Value = None,
+    renormalize: Renormalize = None,
+    phases: Phases = DEFAULT_PHASES,
+) -> Identified:
+    """Choose experts that all scripts share, in the middle layers, and that answered questions select more.
+
+    RUN is as 'inconsistency' takes it. The middle layers are the valley of the divergence between scripts, unless
+    --layers names others.
+    """
+    from polyglyph.analysis.evidence.reading import read_evidence
+    from polyglyph.analysis.identification.shared_knowledge import identify
+
+    editing = promotion_of(op, value, renormalize=renormalize)
+    return identify(
+        read_evidence(evidence, labels=labels),
+        editing,
+        phases=phases_of(phases),
+        top=top,
+        fdr=1.0 if fdr is None else fdr,
+        layers=layers_of(layers),
+        scripts=scripts_of(scripts),
+        seed=seed,
+    )
