@@ -15,11 +15,11 @@ from polyglyph.analysis.identification.expert_table import expert_table
 from polyglyph.analysis.identification.expert_weights import ExpertWeights
 from polyglyph.analysis.identification.identified import Identified
 from polyglyph.analysis.identification.outcome_contrast import OutcomeContrast, contrast_outcomes
-from polyglyph.analysis.identification.paired_facts import bounds_of_means
+from polyglyph.analysis.identification.paired_facts import bounds_of_means, two_sided_p
 from polyglyph.analysis.identification.random_control import overall_frequencies
 from polyglyph.analysis.identification.top_experts import layer_mask, top_experts
 from polyglyph.analysis.statistics.multiplicity import benjamini_hochberg
-from polyglyph.analysis.statistics.sign_test import sign_test
+from polyglyph.analysis.statistics.sign_test import signs
 from polyglyph.contract.plan import PHASES, Phase
 
 if TYPE_CHECKING:
@@ -65,8 +65,9 @@ def identify(
         layer_mask(layers, num_layers=counts.model.layers)[:, None], contrast.difference_FLE.shape[1:]
     )
     mean_LE = contrast.difference_FLE.mean(axis=0)
-    p_LE = np.where(allowed_LE, sign_test(contrast.difference_FLE), np.nan)
+    p_LE = np.where(allowed_LE, two_sided_p(contrast.difference_FLE), np.nan)
     q_LE = benjamini_hochberg(p_LE)
+    more_LE, less_LE = signs(contrast.difference_FLE)
     low_LE, high_LE = bounds_of_means(contrast.difference_FLE, seed=seed)
     wanted_LE = (q_LE <= fdr) & (mean_LE != 0 if editing.op in OPPOSED else mean_LE > 0)
     chosen_LE = top_experts(np.abs(mean_LE), wanted_LE, top=top)
@@ -82,8 +83,8 @@ def identify(
                 "high": high_LE,
                 "p": p_LE,
                 "q": q_LE,
-                "facts_more": (contrast.difference_FLE > 0).sum(axis=0),
-                "facts_less": (contrast.difference_FLE < 0).sum(axis=0),
+                "facts_more": more_LE,
+                "facts_less": less_LE,
             },
         ),
         edits=editing.edits(sign_LE),
@@ -130,13 +131,13 @@ def notes_of(contrast: OutcomeContrast, q_LE: Array, *, fdr: float) -> tuple[str
     least = 2.0 ** (1 - len(contrast.facts))
     if least > fdr:
         notes.append(
-            f"with {len(contrast.facts)} facts no p can be below {least:.3g}: ask more facts of which some script knows "
-            "the answer and some does not"
+            f"with {len(contrast.facts)} facts no p can be below {least:.3g}: ask more facts of which some "
+            "script knows the answer and some does not"
         )
     if (script := _lopsided(contrast)) is not None:
         notes.append(
-            f"facts are answered in {script} far more often than missed in it: what is found may be the experts of that "
-            "script rather than of answering"
+            f"facts are answered in {script} far more often than missed in it: what is found may be the experts of "
+            "that script rather than of answering"
         )
     if not (q_LE <= fdr).any():
         notes.append(f"no expert's q is {fdr:g} or less: outcomes do not differ in routing more than chance has it")
@@ -154,4 +155,3 @@ def _lopsided(contrast: OutcomeContrast) -> str | None:
     )
     script, most = max(excess.items(), key=lambda each: each[1])
     return script if most > LOPSIDED else None
-

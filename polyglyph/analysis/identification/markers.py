@@ -19,7 +19,9 @@ from polyglyph.routing.scripts import is_script_of_text
 
 Kind = Literal["text", "phase", "script"]
 
-_MARKER = re.compile(r"(?P<sign>[+-]?)(?P<name>[A-Za-z0-9][A-Za-z0-9._-]*)=(?:(?P<kind>text|phase|script):)?(?P<what>.+)")
+_MARKER = re.compile(
+    r"(?P<sign>[+-]?)(?P<name>[A-Za-z0-9][A-Za-z0-9._-]*)=(?:(?P<kind>text|phase|script):)?(?P<what>.+)"
+)
 
 
 @dataclass(frozen=True)
@@ -47,7 +49,7 @@ class Marker:
             IdentificationError: It is told by text, and there is no tokenizer.
         """
         if self.kind == "phase":
-            is_phase_n: NDArray[np.bool_] = trace.phases == PHASES.index(self.what)  # type: ignore[arg-type]
+            is_phase_n: NDArray[np.bool_] = trace.phases == PHASES.index(self.what)
             return is_phase_n
         if self.kind == "script":
             return np.array([script == self.what for script in trace.scripts], dtype=np.bool_)

@@ -97,7 +97,9 @@ def identify(
         experts=ExpertWeights(weights={(int(layer), int(expert)): 1.0 for layer, expert in np.argwhere(chosen_LE)}),
         frequencies_LE=active_LE / counts.tokens_S.sum(),
         parameters={
-            "markers": [f"{'+' if each.sign > 0 else '-'}{each.name}={each.kind}:{each.what}" for each in counts.markers],
+            "markers": [
+                f"{'+' if each.sign > 0 else '-'}{each.name}={each.kind}:{each.what}" for each in counts.markers
+            ],
             "top": top,
             "fdr": fdr,
             "layers": None if layers is None else list(layers),
@@ -117,7 +119,8 @@ def _scores(counts: MarkerCounts) -> tuple[Array, Array]:
     active_LE = counts.active_SLE.sum(axis=0).astype(np.float64)
     tokens = counts.tokens_S.sum().astype(np.float64)
     by_class_CLE = npmi(counts.hits_SCLE.sum(axis=0), markers_C11, active_LE, tokens)
-    return by_class_CLE, np.tensordot(_signs(counts), by_class_CLE, axes=1)
+    score_LE: Array = np.einsum("c,cle->le", _signs(counts), by_class_CLE)
+    return by_class_CLE, score_LE
 
 
 def _signs(counts: MarkerCounts) -> Array:
@@ -177,8 +180,8 @@ def _notes(counts: MarkerCounts, q_LE: Array, *, fdr: float) -> tuple[str, ...]:
         notes.append(f"{counts.num_left_out} tokens are left out: steered, or served from the prefix cache")
     if any(marker.kind != "text" for marker in counts.markers):
         notes.append(
-            "phases and scripts come in runs of tokens, which the permutation takes for independent: its p is too small; "
-            "trust the interval, which is over items"
+            "phases and scripts come in runs of tokens, which the permutation takes for independent: its p is too "
+            "small; trust the interval, which is over items"
         )
     if len(set(counts.clusters)) < 2:
         notes.append("intervals cannot be computed: all tokens are of one item")

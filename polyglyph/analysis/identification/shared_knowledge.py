@@ -18,14 +18,13 @@ from polyglyph.analysis.identification.expert_weights import ExpertWeights
 from polyglyph.analysis.identification.identified import Identified
 from polyglyph.analysis.identification.inconsistency import notes_of, statistics_of
 from polyglyph.analysis.identification.outcome_contrast import contrast_outcomes
-from polyglyph.analysis.identification.paired_facts import bounds_of_means
+from polyglyph.analysis.identification.paired_facts import bounds_of_means, two_sided_p
 from polyglyph.analysis.identification.random_control import overall_frequencies
 from polyglyph.analysis.identification.top_experts import layer_mask, top_experts
 from polyglyph.analysis.quantities.divergence import js_mean_L
 from polyglyph.analysis.quantities.shared import shared_LE, why_none_can_be_shared
 from polyglyph.analysis.search.bands import Band, bands_of
 from polyglyph.analysis.statistics.multiplicity import benjamini_hochberg
-from polyglyph.analysis.statistics.sign_test import sign_test
 from polyglyph.contract.plan import PHASES, Phase
 
 if TYPE_CHECKING:
@@ -123,7 +122,7 @@ def identify(
     in_layers_L = layer_mask(sharing.middle if layers is None else layers, num_layers=counts.model.layers)
     candidate_LE = sharing.shared_LE & in_layers_L[:, None]
     mean_LE = contrast.difference_FLE.mean(axis=0)
-    p_LE = np.where(candidate_LE, sign_test(contrast.difference_FLE), np.nan)
+    p_LE = np.where(candidate_LE, two_sided_p(contrast.difference_FLE), np.nan)
     q_LE = benjamini_hochberg(p_LE)
     score_LE = 1 / (_ranks(sharing.least_LE, candidate_LE) * _ranks(mean_LE, candidate_LE))
     chosen_LE = top_experts(score_LE, (q_LE <= fdr) & (mean_LE > 0), top=top)

@@ -14,10 +14,9 @@ from polyglyph.analysis.identification.expert_table import expert_table
 from polyglyph.analysis.identification.expert_weights import ExpertWeights
 from polyglyph.analysis.identification.identified import Identified
 from polyglyph.analysis.identification.intervals import percentile_interval
-from polyglyph.analysis.identification.paired_facts import resampled_means
+from polyglyph.analysis.identification.paired_facts import one_sided_p, resampled_means
 from polyglyph.analysis.identification.top_experts import layer_mask, top_experts
 from polyglyph.analysis.statistics.multiplicity import benjamini_hochberg
-from polyglyph.analysis.statistics.sign_test import sign_test
 from polyglyph.contract.plan import PHASES, Phase
 
 METHOD = "transliteration"
@@ -55,7 +54,7 @@ def identify(
     mean_GLE = contrast.difference_GXLE.mean(axis=1)
     score_LE: Array = mean_GLE.min(axis=0)
     allowed_L = layer_mask(layers, num_layers=contrast.model.layers)
-    tested_GLE = np.stack([sign_test(each, alternative="greater") for each in contrast.difference_GXLE])
+    tested_GLE = np.stack([one_sided_p(each) for each in contrast.difference_GXLE])
     p_LE = np.where(allowed_L[:, None], tested_GLE.max(axis=0), np.nan)
     q_LE = benjamini_hochberg(p_LE)
     chosen_LE = top_experts(score_LE, (q_LE <= fdr) & (score_LE > 0), top=top)
@@ -113,5 +112,7 @@ def _notes(contrast: EntityContrast, q_LE: Array, *, fdr: float) -> tuple[str, .
     if least > fdr:
         notes.append(f"with {len(contrast.items)} entities no p can be below {least:.3g}: ask about more")
     if not (q_LE <= fdr).any():
-        notes.append(f"no expert's q is {fdr:g} or less: none goes with entities in every script more than chance has it")
+        notes.append(
+            f"no expert's q is {fdr:g} or less: none goes with entities in every script more than chance has it"
+        )
     return tuple(notes)

@@ -48,7 +48,7 @@ def npmi(
     renormalize: Renormalize = None,
     phases: Phases = DEFAULT_PHASES,
 ) -> Identified:
-    """Choose the experts with the highest nPMI with a class of tokens, such as those that open and close a thought (RICE).
+    """Choose the experts with the highest nPMI with a class of tokens, such as those around a thought (RICE).
 
     The plan scales their routing weights by 64, and the sum of the weights is left larger, unless told otherwise.
     --fdr 1 chooses by the score alone.

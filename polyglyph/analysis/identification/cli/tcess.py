@@ -52,9 +52,7 @@ Scored = Annotated[
 ]
 Counted = Annotated[
     str,
-    typer.Option(
-        "--tokens", metavar="PHASE,...", help="Phases whose tokens are the task's.", rich_help_panel=CHOOSING
-    ),
+    typer.Option("--tokens", metavar="PHASE,...", help="Phases whose tokens are the task's.", rich_help_panel=CHOOSING),
 ]
 
 

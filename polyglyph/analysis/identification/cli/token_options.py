@@ -20,7 +20,8 @@ RunPath = Annotated[
 TokenizerFolder = Annotated[
     Path | None,
     typer.Option(
-        "--tokenizer", help="Folder with the model's tokenizer.json, to read the text of tokens (default: the organism's)."
+        "--tokenizer",
+        help="Folder with the model's tokenizer.json, to read the text of tokens (default: the organism's).",
     ),
 ]
 Scripts = Annotated[
