@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from polyglyph import bundled_organism
+from polyglyph.analysis.identification.choosing import Choosing
 from polyglyph.analysis.identification.editing import Editing, Operation
 from polyglyph.analysis.identification.errors import IdentificationError, NothingChosenError
 from polyglyph.analysis.identification.marker_counts import count_markers
@@ -87,7 +88,7 @@ def test_null_data_give_experts_in_no_more_data_sets_than_the_rate_says():
 
 
 def test_without_a_rate_the_best_two_of_the_whole_model_are_chosen():
-    found = identify(counted(num_sequences=15), SCALE, fdr=1.0)
+    found = identify(counted(num_sequences=15), SCALE, choosing=Choosing(top=2, fdr=1.0))
     best = found.table.sort("score", descending=True).head(2)
     assert set(found.chosen) == set(best.select("layer", "expert").iter_rows())
 
@@ -105,7 +106,9 @@ def test_a_class_counted_against_takes_its_experts_out():
     table = identify(counted(apart, planted=(0, 2)), SCALE).table
     np.testing.assert_allclose(table["score"], table["npmi_think"] - table["npmi_a"])
     assert identify(counted(both, planted=(0, 2)), SCALE).chosen == ()
-    assert identify(counted((both[0], Marker("letters", "text", "[a-f]", -1)), planted=(0, 2)), SCALE).chosen == ((0, 2),)
+    assert identify(counted((both[0], Marker("letters", "text", "[a-f]", -1)), planted=(0, 2)), SCALE).chosen == (
+        (0, 2),
+    )
 
 
 def test_scripts_and_phases_are_classes_too():

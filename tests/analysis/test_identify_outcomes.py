@@ -6,6 +6,7 @@ from scipy.stats import binomtest
 
 from polyglyph.analysis.evidence.errors import EvidenceError
 from polyglyph.analysis.identification import inconsistency, shared_knowledge
+from polyglyph.analysis.identification.choosing import Choosing
 from polyglyph.analysis.identification.editing import Editing, Operation
 from polyglyph.analysis.identification.errors import IdentificationError, NothingChosenError
 from polyglyph.analysis.identification.outcome_contrast import contrast_outcomes
@@ -127,7 +128,8 @@ def test_only_prompts_count():
 
 def test_facts_of_one_outcome_are_left_out_and_counted():
     counts = run(10)
-    right = ["true" if item == "fact 003" else right for item, right in counts.labels.select("item", "right").iter_rows()]
+    outcomes = counts.labels.select("item", "right").iter_rows()
+    right = ["true" if item == "fact 003" else right for item, right in outcomes]
     statistics = inconsistency.identify(counts.with_label("right", right), ADD).statistics
     assert (statistics["num_facts"], statistics["num_one_sided_facts"]) == (9, 1)
 
@@ -145,9 +147,7 @@ def test_a_script_that_always_answers_is_named_as_a_confounder():
     assert not any("far more often" in note for note in inconsistency.identify(run(42), ADD).notes)
 
 
-@pytest.mark.parametrize(
-    ("answered", "text"), [(SCRIPTS, "40 are answered in every script"), ((), "and 40 in none")]
-)
+@pytest.mark.parametrize(("answered", "text"), [(SCRIPTS, "40 are answered in every script"), ((), "and 40 in none")])
 def test_facts_that_are_all_answered_or_all_missed_are_refused(answered, text):
     with pytest.raises(IdentificationError, match=text):
         inconsistency.identify(run(answered=answered), ADD)
@@ -194,7 +194,7 @@ def test_candidates_are_ranked_by_both_and_others_by_nothing():
 
 
 def test_layers_may_be_named_in_place_of_the_valleys():
-    assert shared_knowledge.identify(run(60), ADD, layers=(3,)).parameters["layers"] == [3]
+    assert shared_knowledge.identify(run(60), ADD, choosing=Choosing(layers=(3,))).parameters["layers"] == [3]
 
 
 def test_null_data_give_no_shared_knowledge_more_often_than_the_rate_says():
@@ -203,7 +203,7 @@ def test_null_data_give_no_shared_knowledge_more_often_than_the_rate_says():
 
 
 def test_layers_without_a_shared_expert_are_a_table_without_plan():
-    found = shared_knowledge.identify(run(), ADD, layers=(0,))
+    found = shared_knowledge.identify(run(), ADD, choosing=Choosing(layers=(0,)))
     with pytest.raises(NothingChosenError):
         found.plan("x")
     assert any("no expert of these layers is shared" in note for note in found.notes)

@@ -78,9 +78,7 @@ def organism_logits():
 def test_scores_of_a_trace_give_what_the_models_own_logits_give(organism_logits, top, confidence):
     layers, experts = organism_logits[0].shape[1:]
     model = MODEL.model_copy(update={"layers": layers, "experts": experts})
-    recorded = [
-        scored(logits, softmax(logits), name=str(number)) for number, logits in enumerate(organism_logits)
-    ]
+    recorded = [scored(logits, softmax(logits), name=str(number)) for number, logits in enumerate(organism_logits)]
     sums = sum_scores(recorded, model=model, num_selected=top, confidence=confidence)
     expected = naive_tcess(np.concatenate(organism_logits), top=top, confidence=confidence)
     np.testing.assert_allclose(tcess(sums), expected, atol=2e-3)

@@ -9,10 +9,10 @@ from polyglyph.analysis.identification.cli.finishing import finished
 from polyglyph.analysis.identification.cli.npmi import npmi
 from polyglyph.analysis.identification.cli.outcomes import inconsistency, shared_knowledge
 from polyglyph.analysis.identification.cli.random_control import random_control
-from polyglyph.analysis.identification.cli.tcess import tcess
-from polyglyph.analysis.identification.cli.transliteration import transliteration
 from polyglyph.analysis.identification.cli.risk_difference import risk_difference
 from polyglyph.analysis.identification.cli.task_experts import task_experts
+from polyglyph.analysis.identification.cli.tcess import tcess
+from polyglyph.analysis.identification.cli.transliteration import transliteration
 
 app = typer.Typer(
     no_args_is_help=True,
