@@ -93,6 +93,7 @@ def test_the_planted_expert_is_in_the_plan_with_controls_beside_it(run, tmp_path
     assert found[planted].op == op
     assert plan.provenance.method == command[0] and plan.provenance.stats_sha256.startswith("sha256:")
     assert plan.provenance.statistics["interval"].startswith("bootstrap")
+    assert ("confounders" in plan.provenance.statistics) is (command[0] != "npmi")
     for draw in (1, 2):
         control = load_plan(tmp_path / f"found-random-{draw}.plan.json")
         assert control.provenance.control_of == plan.fingerprint
