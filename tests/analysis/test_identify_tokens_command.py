@@ -120,6 +120,7 @@ def test_null_data_give_a_table_and_a_refusal_of_an_empty_plan(null_run, tmp_pat
     path = tmp_path / "found.plan.json"
     result = invoke(*command, null_run, "-o", path, "--json")
     assert isinstance(result.exception, NothingChosenError)
+    assert "so there is nothing to write as a plan: no expert's q is 0.05 or less" in str(result.exception)
     assert len(json.loads(result.stdout)["experts"]) > 0 and not path.exists()
 
 

@@ -43,3 +43,18 @@ def corrected(p_LE: Array, statistic: Array, *, looks_for_copies: bool, seed: in
     groups = "; ".join(", ".join(map(str, layers)) for layers in copies.clusters if len(layers) > 1)
     note = f"experts of the same index do the same in layers {groups}: they are tested as copies of one another, once"
     return Corrected(clustered_q(p_LE, copies), int(np.isfinite(clustered_p(p_LE, copies)).sum()), (note,))
+
+
+def why_none(q_LE: Array, *, fdr: float, otherwise: str) -> tuple[str, ...]:
+    """Say why no q is small enough; nothing where one is.
+
+    Args:
+        q_LE: NaN where nothing was tested.
+        fdr: Largest q that would do.
+        otherwise: What it means where all are larger.
+    """
+    if (q_LE <= fdr).any():
+        return ()
+    if np.isfinite(q_LE).any():
+        return (f"no expert's q is {fdr:g} or less: {otherwise}",)
+    return ("nothing could be tested: no expert of these layers is selected differently anywhere",)

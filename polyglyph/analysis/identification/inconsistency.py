@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from polyglyph.analysis.identification.choosing import Choosing
-from polyglyph.analysis.identification.correction import corrected
+from polyglyph.analysis.identification.correction import corrected, why_none
 from polyglyph.analysis.identification.editing import Editing, Operation
 from polyglyph.analysis.identification.expert_table import expert_table
 from polyglyph.analysis.identification.expert_weights import ExpertWeights
@@ -136,9 +136,7 @@ def notes_of(contrast: OutcomeContrast, q_LE: Array, *, fdr: float) -> tuple[str
             f"facts are answered in {script} far more often than missed in it: what is found may be the experts of "
             "that script rather than of answering"
         )
-    if not (q_LE <= fdr).any():
-        notes.append(f"no expert's q is {fdr:g} or less: outcomes do not differ in routing more than chance has it")
-    return tuple(notes)
+    return (*notes, *why_none(q_LE, fdr=fdr, otherwise="outcomes do not differ in routing more than chance has it"))
 
 
 def _lopsided(contrast: OutcomeContrast) -> str | None:

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from polyglyph.analysis.identification.choosing import Choosing
-from polyglyph.analysis.identification.correction import corrected
+from polyglyph.analysis.identification.correction import corrected, why_none
 from polyglyph.analysis.identification.editing import Editing, Operation
 from polyglyph.analysis.identification.expert_table import expert_table
 from polyglyph.analysis.identification.expert_weights import ExpertWeights
@@ -181,6 +181,4 @@ def _notes(counts: MarkerCounts, q_LE: Array, *, fdr: float) -> tuple[str, ...]:
         )
     if len(set(counts.clusters)) < 2:
         notes.append("intervals cannot be computed: all tokens are of one item")
-    if not (q_LE <= fdr).any():
-        notes.append(f"no expert's q is {fdr:g} or less: none goes with the markers more than chance has it")
-    return tuple(notes)
+    return (*notes, *why_none(q_LE, fdr=fdr, otherwise="none goes with the markers more than chance has it"))

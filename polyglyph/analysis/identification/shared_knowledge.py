@@ -142,7 +142,8 @@ def identify(
                 "p": p_LE,
                 "q": q_LE,
             },
-            rank_LE=score_LE,
+            # Candidates first, by score; then the others, by how near they are to being shared.
+            rank_LE=np.where(candidate_LE, score_LE, sharing.least_LE - 1),
         ),
         edits=editing.edits(chosen_LE.astype(np.int64)),
         phases=phases,
@@ -161,7 +162,7 @@ def identify(
             "num_candidates": int(candidate_LE.sum()),
             "divergence_by_layer": [round(float(bits), 5) for bits in np.nan_to_num(sharing.divergence_L)],
         },
-        notes=(*copied, *_notes(candidate_LE, chosen_LE), *notes_of(contrast, q_LE, fdr=choosing.fdr)),
+        notes=(*copied, *notes_of(contrast, q_LE, fdr=choosing.fdr), *_notes(candidate_LE, chosen_LE)),
         evidence_sha256=counts.digest,
         description="Experts that all scripts share in the middle layers and that answered facts select more.",
     )

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from polyglyph.analysis.identification.choosing import Choosing
-from polyglyph.analysis.identification.correction import corrected
+from polyglyph.analysis.identification.correction import corrected, why_none
 from polyglyph.analysis.identification.editing import Editing, Operation
 from polyglyph.analysis.identification.entity_contrast import EntityContrast
 from polyglyph.analysis.identification.expert_table import expert_table
@@ -108,8 +108,5 @@ def _notes(contrast: EntityContrast, q_LE: Array, *, fdr: float) -> tuple[str, .
     least = 0.5 ** len(contrast.items)
     if least > fdr:
         notes.append(f"with {len(contrast.items)} entities no p can be below {least:.3g}: ask about more")
-    if not (q_LE <= fdr).any():
-        notes.append(
-            f"no expert's q is {fdr:g} or less: none goes with entities in every script more than chance has it"
-        )
-    return tuple(notes)
+    otherwise = "none goes with entities in every script more than chance has it"
+    return (*notes, *why_none(q_LE, fdr=fdr, otherwise=otherwise))
