@@ -30,6 +30,7 @@ DEFAULT_CHOOSING = Choosing()
 DEFAULT_EDITING = Editing(op=Operation.ADD_STD, value=0.5)
 OPPOSED = frozenset({Operation.ADD, Operation.ADD_STD, Operation.FORCE})
 """Operations that have an opposite, so that a plan can tell experts to demote from those to promote."""
+NO_DIFFERENCE = "outcomes do not differ in routing more than chance has it"
 LOPSIDED = 0.2
 """From this difference of shares on the contrast is suspected to be one of scripts."""
 
@@ -100,7 +101,11 @@ def identify(
             **editing.to_json(),
         },
         statistics={**statistics_of(contrast), "hypotheses": num_hypotheses},
-        notes=copied + notes_of(contrast, q_LE, fdr=choosing.fdr),
+        notes=(
+            *copied,
+            *notes_of(contrast, fdr=choosing.fdr),
+            *why_none(q_LE, fdr=choosing.fdr, otherwise=NO_DIFFERENCE),
+        ),
         evidence_sha256=counts.digest,
         description="Experts that a question's tokens select more where the fact is answered than where it is missed.",
     )
@@ -120,7 +125,7 @@ def statistics_of(contrast: OutcomeContrast) -> dict[str, object]:
     }
 
 
-def notes_of(contrast: OutcomeContrast, q_LE: Array, *, fdr: float) -> tuple[str, ...]:
+def notes_of(contrast: OutcomeContrast, *, fdr: float) -> tuple[str, ...]:
     """Say what stands against reading too much into it."""
     notes = []
     if contrast.num_unlabelled:
@@ -136,7 +141,7 @@ def notes_of(contrast: OutcomeContrast, q_LE: Array, *, fdr: float) -> tuple[str
             f"facts are answered in {script} far more often than missed in it: what is found may be the experts of "
             "that script rather than of answering"
         )
-    return (*notes, *why_none(q_LE, fdr=fdr, otherwise="outcomes do not differ in routing more than chance has it"))
+    return tuple(notes)
 
 
 def _lopsided(contrast: OutcomeContrast) -> str | None:

@@ -11,13 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from polyglyph.analysis.identification.choosing import Choosing
-from polyglyph.analysis.identification.correction import corrected
+from polyglyph.analysis.identification.correction import corrected, why_none
 from polyglyph.analysis.identification.editing import Editing, Operation
 from polyglyph.analysis.identification.errors import IdentificationError
 from polyglyph.analysis.identification.expert_table import expert_table
 from polyglyph.analysis.identification.expert_weights import ExpertWeights
 from polyglyph.analysis.identification.identified import Identified
-from polyglyph.analysis.identification.inconsistency import notes_of, statistics_of
+from polyglyph.analysis.identification.inconsistency import NO_DIFFERENCE, notes_of, statistics_of
 from polyglyph.analysis.identification.outcome_contrast import asked_column, contrast_outcomes
 from polyglyph.analysis.identification.paired_facts import bounds_of_means, two_sided_p
 from polyglyph.analysis.identification.random_control import overall_frequencies
@@ -162,7 +162,7 @@ def identify(
             "num_candidates": int(candidate_LE.sum()),
             "divergence_by_layer": [round(float(bits), 5) for bits in np.nan_to_num(sharing.divergence_L)],
         },
-        notes=(*copied, *notes_of(contrast, q_LE, fdr=choosing.fdr), *_notes(candidate_LE, chosen_LE)),
+        notes=(*copied, *notes_of(contrast, fdr=choosing.fdr), *_notes(candidate_LE, chosen_LE, q_LE, choosing)),
         evidence_sha256=counts.digest,
         description="Experts that all scripts share in the middle layers and that answered facts select more.",
     )
@@ -177,10 +177,12 @@ def _ranks(value_LE: Array, candidate_LE: NDArray[np.bool_]) -> Array:
     return ranks_LE
 
 
-def _notes(candidate_LE: NDArray[np.bool_], chosen_LE: NDArray[np.bool_]) -> tuple[str, ...]:
+def _notes(
+    candidate_LE: NDArray[np.bool_], chosen_LE: NDArray[np.bool_], q_LE: Array, choosing: Choosing
+) -> tuple[str, ...]:
     if not candidate_LE.any():
         return ("no expert of these layers is shared by the scripts, so there is none to choose from",)
     num_chosen = int(chosen_LE.sum())
     if 0 < num_chosen < LEAST:
         return (f"only {num_chosen} of {int(candidate_LE.sum())} candidates are chosen; methods name {LEAST} to 30",)
-    return ()
+    return why_none(q_LE, fdr=choosing.fdr, otherwise=NO_DIFFERENCE)
