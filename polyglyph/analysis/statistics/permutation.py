@@ -20,8 +20,8 @@ FEW = 10
 _MEMORY = 4_000_000
 """Numbers at a time: 32 MB."""
 _MAX_DRAWS = 150_000_000
-"""Labels to deal in all while refining: a few seconds. With 40 million, one true effect among 6,144 experts was found in
-200 sequences and no longer in 600: 66,000 dealings cannot give a p that survives the correction."""
+"""Labels to deal in all while refining: a few seconds. With 40 million, one true effect among 6,144 experts was found
+in 200 sequences and no longer in 600: 66,000 dealings cannot give a p that survives the correction."""
 
 Array = NDArray[np.float64]
 
