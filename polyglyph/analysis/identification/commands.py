@@ -6,9 +6,13 @@ from polyglyph.analysis.identification.cli.ask import ask
 from polyglyph.analysis.identification.cli.contrast import contrast
 from polyglyph.analysis.identification.cli.core_experts import core_experts
 from polyglyph.analysis.identification.cli.finishing import finished
+from polyglyph.analysis.identification.cli.npmi import npmi
+from polyglyph.analysis.identification.cli.outcomes import inconsistency, shared_knowledge
 from polyglyph.analysis.identification.cli.random_control import random_control
 from polyglyph.analysis.identification.cli.risk_difference import risk_difference
 from polyglyph.analysis.identification.cli.task_experts import task_experts
+from polyglyph.analysis.identification.cli.tcess import tcess
+from polyglyph.analysis.identification.cli.transliteration import transliteration
 
 app = typer.Typer(
     add_completion=False,
@@ -17,6 +21,11 @@ app = typer.Typer(
     help="Find the experts of a behaviour, and write a plan, an expert set or a table.",
 )
 app.command("ask")(ask)
+app.command("npmi")(finished(npmi))
+app.command("tcess")(finished(tcess))
+app.command("inconsistency")(finished(inconsistency))
+app.command("shared-knowledge")(finished(shared_knowledge))
+app.command("transliteration")(finished(transliteration))
 app.command("contrast")(finished(contrast))
 app.command("core-experts")(finished(core_experts))
 app.command("random")(finished(random_control, has_controls=False))

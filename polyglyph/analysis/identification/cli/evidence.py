@@ -43,7 +43,8 @@ def beside_scripts(
     traces = labelled_traces(path, labels) if has_traces(path) else ()
     measured = confounders(counts, sides.column, (*sides.first, *others), traces=traces)
     statistics = {**found.statistics, "confounders": measured.to_json()}
-    return replace(found, statistics=statistics, notes=(*found.notes, _sentence(measured)))
+    # First: the last note is the reason where nothing was chosen.
+    return replace(found, statistics=statistics, notes=(_sentence(measured), *found.notes))
 
 
 def _sentence(measured: "Confounders") -> str:
