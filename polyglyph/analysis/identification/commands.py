@@ -1,0 +1,18 @@
+"""The command `polyglyph identify`: one subcommand per method of methods section 3, each from a module of its own."""
+
+import typer
+
+from polyglyph.analysis.identification.cli.finishing import finished
+from polyglyph.analysis.identification.cli.random_control import random_control
+
+app = typer.Typer(
+    no_args_is_help=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="Find the experts of a behaviour, and write a plan, an expert set or a table.",
+)
+app.command("random")(finished(random_control))
+
+
+@app.callback()
+def root() -> None:
+    """Find the experts of a behaviour, and write a plan, an expert set or a table."""
