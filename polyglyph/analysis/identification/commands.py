@@ -2,6 +2,7 @@
 
 import typer
 
+from polyglyph.analysis.identification.cli.ask import ask
 from polyglyph.analysis.identification.cli.finishing import finished
 from polyglyph.analysis.identification.cli.random_control import random_control
 
@@ -10,7 +11,8 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
     help="Find the experts of a behaviour, and write a plan, an expert set or a table.",
 )
-app.command("random")(finished(random_control))
+app.command("ask")(ask)
+app.command("random")(finished(random_control, has_controls=False))
 
 
 @app.callback()

@@ -60,22 +60,24 @@ _OPTIONS: dict[str, tuple[Any, Any]] = {
 }
 
 
-def finished(command: Callable[P, Identified]) -> Callable[..., None]:
+def finished(command: Callable[P, Identified], *, has_controls: bool = True) -> Callable[..., None]:
     """Give a command that returns what it found the options of its result, and let it print and write.
 
     Args:
         command: Its parameters stay its own; what it gets as `evidence` is looked beside for the model.
+        has_controls: Whether random controls can be written beside a plan.
     """
 
     def run(**values: Any) -> None:
         context: typer.Context = values.pop("context")
         # A command that asks a server has the option of its key itself.
-        own = {name: values.pop(name) for name in _OPTIONS if name not in taken}
+        own = {name: values.pop(name) for name in options}
         _finish(context, own, values, command)
 
     parameters = list(inspect.signature(command, eval_str=True).parameters.values())
-    taken = {parameter.name for parameter in parameters}
-    _declare(run, command, parameters)
+    taken = {parameter.name for parameter in parameters} | (set() if has_controls else {"controls", "draw"})
+    options = [name for name in _OPTIONS if name not in taken]
+    _declare(run, command, parameters, options)
     return run
 
 
@@ -88,12 +90,13 @@ def _finish(
     from polyglyph.analysis.identification.writing import check_paths, write_identified
 
     paths: list[Path] = own["output"] or []
-    check_paths(paths, num_controls=own["controls"])
+    num_controls, draw = own.get("controls", 0), own.get("draw", 1)
+    check_paths(paths, num_controls=num_controls)
     base = context.obj if isinstance(context.obj, Connection) else Connection.from_environment()
     found = command(**values)
     api_key = own.get("api_key") or values.get("api_key") or base.api_key
     found = with_binding(found, where=own["bind"], evidence=values.get("evidence"), api_key=api_key)
-    written = write_identified(found, paths, name=own["name"], num_controls=own["controls"], draw=own["draw"])
+    written = write_identified(found, paths, name=own["name"], num_controls=num_controls, draw=draw)
     if own["as_json"]:
         print_json(to_json(found))
     else:
@@ -104,15 +107,14 @@ def _finish(
         say(f"wrote {path}")
 
 
-def _declare(run: Callable[..., None], command: Callable[..., Any], parameters: list[inspect.Parameter]) -> None:
+def _declare(
+    run: Callable[..., None], command: Callable[..., Any], parameters: list[inspect.Parameter], names: list[str]
+) -> None:
     """Give `run` the signature that Typer reads options from."""
-    taken = {parameter.name for parameter in parameters}
     keyword = inspect.Parameter.KEYWORD_ONLY
     context = inspect.Parameter("context", keyword, annotation=typer.Context)
     options = [
-        inspect.Parameter(name, keyword, default=default, annotation=annotation)
-        for name, (annotation, default) in _OPTIONS.items()
-        if name not in taken
+        inspect.Parameter(name, keyword, default=_OPTIONS[name][1], annotation=_OPTIONS[name][0]) for name in names
     ]
     declared = [context, *(parameter.replace(kind=keyword) for parameter in parameters), *options]
     run.__doc__ = command.__doc__
