@@ -5,6 +5,9 @@ import typer
 from polyglyph.analysis.identification.cli.ask import ask
 from polyglyph.analysis.identification.cli.finishing import finished
 from polyglyph.analysis.identification.cli.random_control import random_control
+from polyglyph.analysis.identification.cli.rewire import rewire
+from polyglyph.analysis.identification.cli.router_lens import router_lens
+from polyglyph.analysis.identification.cli.super_experts import super_experts
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -13,6 +16,9 @@ app = typer.Typer(
 )
 app.command("ask")(ask)
 app.command("random")(finished(random_control, has_controls=False))
+app.command("rewire")(finished(rewire))
+app.command("router-lens")(finished(router_lens))
+app.command("super-experts")(finished(super_experts, has_controls=False))
 
 
 @app.callback()
