@@ -3,11 +3,15 @@
 import typer
 
 from polyglyph.analysis.identification.cli.ask import ask
+from polyglyph.analysis.identification.cli.contrast import contrast
+from polyglyph.analysis.identification.cli.core_experts import core_experts
 from polyglyph.analysis.identification.cli.finishing import finished
 from polyglyph.analysis.identification.cli.random_control import random_control
 from polyglyph.analysis.identification.cli.rewire import rewire
+from polyglyph.analysis.identification.cli.risk_difference import risk_difference
 from polyglyph.analysis.identification.cli.router_lens import router_lens
 from polyglyph.analysis.identification.cli.super_experts import super_experts
+from polyglyph.analysis.identification.cli.task_experts import task_experts
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -15,10 +19,14 @@ app = typer.Typer(
     help="Find the experts of a behaviour, and write a plan, an expert set or a table.",
 )
 app.command("ask")(ask)
+app.command("contrast")(finished(contrast))
+app.command("core-experts")(finished(core_experts))
 app.command("random")(finished(random_control, has_controls=False))
 app.command("rewire")(finished(rewire))
+app.command("risk-difference")(finished(risk_difference))
 app.command("router-lens")(finished(router_lens))
 app.command("super-experts")(finished(super_experts, has_controls=False))
+app.command("task-experts")(finished(task_experts))
 
 
 @app.callback()
