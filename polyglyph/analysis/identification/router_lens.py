@@ -4,7 +4,7 @@ Letters of shapes: N examples, L MoE layers, E experts.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +16,7 @@ from polyglyph.analysis.identification.errors import IdentificationError
 from polyglyph.analysis.identification.expert_table import expert_table
 from polyglyph.analysis.identification.expert_weights import ExpertWeights
 from polyglyph.analysis.identification.identified import Identified
+from polyglyph.analysis.statistics.array_bootstrap import bootstrap_difference
 from polyglyph.analysis.statistics.bootstrap import Bootstrap
 from polyglyph.analysis.statistics.figure import Figure
 from polyglyph.contract.plan import PHASES, Phase
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
 
 METHOD = "router-lens"
 TOP = 8
+DEFAULT_EDITING = Editing(op=Operation.ADD_STD, value=0.5)
+"""Half a standard deviation of the logits (2510.04694)."""
 FEWEST_FOR_HELD_OUT = 10
 
 
@@ -48,7 +51,7 @@ class Options:
 
     top: int = TOP
     layers: tuple[int, ...] | None = None
-    editing: Editing = field(default_factory=lambda: Editing(op=Operation.ADD_STD, value=0.5))
+    editing: Editing = DEFAULT_EDITING
     phases: tuple[Phase, ...] = PHASES
     held_out: float = 0.1
     seed: int = 0
@@ -194,16 +197,17 @@ def _choose(tuned_LE: NDArray[np.float64], asked: Options) -> NDArray[np.bool_]:
 def _interval(
     tasks: "Sequence[Example]", before: "Selections", after: "Selections", seed: int
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Give the percentile interval of the shift, NaN where there is only one item to draw."""
-    shift_NLE = after.selected_NLE - before.selected_NLE
-    bootstrap = Bootstrap([task.item for task in tasks], seed=seed)
-    if bootstrap.num_clusters < 2:
-        nothing_LE = np.full(shift_NLE.shape[1:], np.nan)
-        return nothing_LE, nothing_LE
-    columns_NK = np.concatenate([shift_NLE.reshape(len(tasks), -1), before.tokens_N[:, None]], axis=1)
-    _, totals_RK = bootstrap.totals(columns_NK)
-    low, high = np.percentile(totals_RK[:, :-1] / totals_RK[:, -1:], [2.5, 97.5], axis=0)
-    return low.reshape(shift_NLE.shape[1:]), high.reshape(shift_NLE.shape[1:])
+    """Give the percentile interval of the shift over items, NaN where there is only one."""
+    shape = after.selected_NLE.shape[1:]
+    is_after = np.repeat([True, False], len(tasks))
+    interval = bootstrap_difference(
+        np.concatenate([after.selected_NLE, before.selected_NLE]).reshape(2 * len(tasks), -1),
+        np.concatenate([after.tokens_N, before.tokens_N]),
+        is_after,
+        [task.item for task in tasks] * 2,
+        seed=seed,
+    )
+    return interval.low_K.reshape(shape), interval.high_K.reshape(shape)
 
 
 def _loss_change(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from polyglyph.analysis.evaluation.serving import Concurrency, ServedModel, VllmFlags, connection_of, served
-from polyglyph.analysis.identification.cli.options import CHOOSING, DEFAULT_PHASES, Layers, Phases, Seed, layers_of
+from polyglyph.analysis.identification.cli.options import ALL_PHASES, CHOOSING, Layers, Phases, Seed, layers_of
 from polyglyph.analysis.identification.cli.options import phases_of as read_phases
 from polyglyph.analysis.identification.identified import Identified
 from polyglyph.clients.connection import AdminKey, ApiKey, Connection, Url
@@ -65,7 +65,7 @@ def rewire(
         ),
     ] = 1e-3,
     layers: Layers = None,
-    phases: Phases = DEFAULT_PHASES,
+    phases: Phases = ALL_PHASES,
     seed: Seed = 0,
     concurrency: Concurrency = 16,
     model: ServedModel = None,

@@ -1,7 +1,7 @@
 """`polyglyph identify router-lens`: the experts that a task selects once only the routers were tuned on it."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -15,25 +15,21 @@ from polyglyph.analysis.identification.cli.offline_options import (
     offline_model,
 )
 from polyglyph.analysis.identification.cli.options import (
+    ALL_PHASES,
     CHOOSING,
-    DEFAULT_PHASES,
     Layers,
-    Operations,
+    Op,
     Phases,
     Renormalize,
     Seed,
     Value,
+    editing_of,
     layers_of,
     phases_of,
 )
 from polyglyph.analysis.identification.identified import Identified
 
-if TYPE_CHECKING:
-    from polyglyph.analysis.identification.editing import Editing
-
 TUNING = "Tuning the routers"
-DEFAULT_VALUE = 0.5
-"""Standard deviations of the logits (2510.04694); of `add_std` where no --value is given."""
 
 
 def router_lens(
@@ -81,10 +77,10 @@ def router_lens(
         int, typer.Option("--top", min=1, help="Choose so many experts per layer.", rich_help_panel=CHOOSING)
     ] = 8,
     layers: Layers = None,
-    op: Operations = "add_std",
+    op: Op = None,
     value: Value = None,
     renormalize: Renormalize = None,
-    phases: Phases = DEFAULT_PHASES,
+    phases: Phases = ALL_PHASES,
     seed: Seed = 0,
     longest: LongestExample = 2048,
     batch_tokens: BatchTokens = 2048,
@@ -97,7 +93,7 @@ def router_lens(
     The table has every expert's frequency with the tuned router and without, and the shift with an interval over
     items. The model's own files are left alone.
     """
-    from polyglyph.analysis.identification.router_lens import Options, identify
+    from polyglyph.analysis.identification.router_lens import DEFAULT_EDITING, Options, identify
     from polyglyph.analysis.offline.examples import read_tasks
     from polyglyph.analysis.offline.router_file import save_routers
     from polyglyph.analysis.offline.tuning import Tuning
@@ -114,7 +110,7 @@ def router_lens(
     options = Options(
         top=top,
         layers=layers_of(layers),
-        editing=_editing(op, value, renormalize=renormalize),
+        editing=editing_of(op, value, renormalize, default=DEFAULT_EDITING),
         phases=phases_of(phases),
         held_out=held_out,
         seed=seed,
@@ -127,12 +123,3 @@ def router_lens(
     if save_router is not None:
         save_routers(save_router, loaded, lens.routers)
     return lens.found
-
-
-def _editing(op: str | None, value: float | None, *, renormalize: bool | None) -> "Editing":
-    from polyglyph.analysis.identification.editing import Editing, Operation
-
-    if op not in set(Operation):
-        raise typer.BadParameter(f"--op: expected {', '.join(Operation)}, got {op!r}")
-    default = DEFAULT_VALUE if op == Operation.ADD_STD else None
-    return Editing(op=Operation(op), value=default if value is None else value, renormalize=renormalize)

@@ -1,10 +1,10 @@
 """`polyglyph identify super-experts`: the few experts with enormous outputs, as a guard against bans."""
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from polyglyph.analysis.evaluation.options import own_model
 from polyglyph.analysis.identification.cli.offline_options import (
     BatchTokens,
     Device,
@@ -20,8 +20,11 @@ from polyglyph.analysis.identification.identified import Identified
 
 def super_experts(
     texts: Annotated[
-        Path,
-        typer.Argument(metavar="TEXTS", help="Calibration text: a corpus as 'polyglyph profile' takes it."),
+        str,
+        typer.Argument(
+            metavar="TEXTS",
+            help="Calibration text: a corpus as 'polyglyph profile' takes it; 'organism' or 'names' for ours.",
+        ),
     ],
     *,
     model: Model = None,
@@ -68,8 +71,10 @@ def super_experts(
     """
     from polyglyph.analysis.identification.super_experts import Thresholds, identify
     from polyglyph.analysis.offline.examples import read_texts
+    from polyglyph.analysis.search.profiling import corpus_of
 
     loaded = offline_model(model, device=device, dtype=dtype, threads=threads)
     thresholds = Thresholds(percentile=percentile, share_of_max=share_of_max, share_of_layers=share_of_layers)
-    examples = read_texts(texts, loaded.tokenizer, max_tokens=tokens, longest=longest)
+    with corpus_of(texts, model=own_model(model), tag="") as corpus:
+        examples = read_texts(corpus, loaded.tokenizer, max_tokens=tokens, longest=longest)
     return identify(loaded, examples, thresholds, batch_tokens=batch_tokens)
