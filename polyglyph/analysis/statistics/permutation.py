@@ -105,16 +105,18 @@ def permutation_p(
     p_K = np.full(sums_NK.shape[1], np.nan)
     if not len(tokens) or not design.can_vary:
         return p_K
-    varies_K = np.flatnonzero(_varies(sums_NK, tokens))
-    generator = np.random.default_rng(seed)
-    dealer = _Dealer(sums_NK, tokens, design, generator)
-    exceeding = dealer.count(varies_K, num_permutations)
-    p_K[varies_K] = (1 + exceeding) / (1 + num_permutations)
-    few_K = varies_K[exceeding < FEW]
-    more = min(_needed(len(few_K), sums_NK.shape[1]), max_permutations, _MAX_DRAWS // len(tokens))
-    if len(few_K) and more > num_permutations:
-        again = dealer.count(few_K, more - num_permutations) + exceeding[exceeding < FEW]
-        p_K[few_K] = (1 + again) / (1 + more)
+    open_K = np.flatnonzero(_varies(sums_NK, tokens))
+    dealer = _Dealer(sums_NK, tokens, design, np.random.default_rng(seed))
+    most = min(max_permutations, _MAX_DRAWS // len(tokens))
+    exceeding = np.zeros(len(open_K), dtype=np.int64)
+    dealt, target = 0, num_permutations
+    while len(open_K) and target > dealt:
+        exceeding += dealer.count(open_K, target - dealt)
+        dealt = target
+        p_K[open_K] = (1 + exceeding) / (1 + dealt)
+        open_K, exceeding = open_K[exceeding < FEW], exceeding[exceeding < FEW]
+        # What is left is mostly chance at first: with fewer columns left, more dealings are needed for each.
+        target = min(_needed(len(open_K), sums_NK.shape[1]), most)
     return p_K
 
 
