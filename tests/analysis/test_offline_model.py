@@ -123,9 +123,7 @@ def test_a_model_whose_experts_cannot_be_told_apart_is_refused_by_its_class(name
 def test_a_layer_whose_router_is_not_recorded_is_refused_by_its_class():
     model = tiny("Qwen3Moe")
     model.model.layers[1].mlp.gate = torch.nn.Linear(32, EXPERTS)
-    with pytest.raises(
-        UnreadableModelError, match=r"layers\.1\.mlp \(Qwen3MoeSparseMoeBlock\): found its experts"
-    ):
+    with pytest.raises(UnreadableModelError, match=r"layers\.1\.mlp \(Qwen3MoeSparseMoeBlock\): found its experts"):
         read_model(model)
 
 
