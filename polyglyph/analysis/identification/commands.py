@@ -14,6 +14,7 @@ from polyglyph.analysis.identification.cli.super_experts import super_experts
 from polyglyph.analysis.identification.cli.task_experts import task_experts
 
 app = typer.Typer(
+    add_completion=False,
     no_args_is_help=True,
     context_settings={"help_option_names": ["-h", "--help"]},
     help="Find the experts of a behaviour, and write a plan, an expert set or a table.",

@@ -114,13 +114,16 @@ def difference(
     """
     split = sides.split(counts)
     groups = split.by(SIDE).pick(FIRST, SECOND)
+    silent_L = ~routed_GL(groups.selected_GLE).all(axis=0)
     if split.has_sequences:
         # A sequence without tokens on a side has no frequencies there.
         rows = split.take(np.flatnonzero(split.tokens_N)).summed_by("sequence", SIDE)
+        # What is 0 everywhere is not tested, and takes no dealings from what is.
+        rows.selected_NLE[:, silent_L] = 0
         found = _of_sequences(rows, weighting=weighting, seed=seed)
     else:
         found = _of_sums(groups.selected_GLE, groups.tokens_G)
-    found = _without(found, np.flatnonzero(~routed_GL(groups.selected_GLE).all(axis=0)))
+    found = _without(found, np.flatnonzero(silent_L))
     return _corrected(found, find_copies(found.effect_LE, seed=seed) if looks_for_copies else None)
 
 
