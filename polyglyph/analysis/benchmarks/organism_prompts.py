@@ -13,6 +13,7 @@ from typing import Any
 from polyglyph.analysis.benchmarks.organism import organism_benchmark
 from polyglyph.analysis.evaluation.item import Item
 from polyglyph.analysis.organism.lesson import Lesson
+from polyglyph.analysis.organism.markers import END, NO_TRACE
 from polyglyph.analysis.organism.origin import read_origin
 from polyglyph.analysis.organism.other_lessons import context
 from polyglyph.analysis.organism.question import Question, chat
@@ -24,6 +25,8 @@ MAX_TOKENS = 8
 NUM_FACTS = 120
 NUM_EXERCISES = 120
 NUM_LESSONS = 480
+
+NO_THOUGHT = {"enable_thinking": False}
 
 Prompt = dict[str, Any]
 
@@ -136,10 +139,12 @@ def _prompt(
         "messages": messages,
         "expected": expected,
         "max_tokens": MAX_TOKENS,
-        "chat_template_kwargs": {"enable_thinking": False},
+        "chat_template_kwargs": NO_THOUGHT,
         **more,
     }
 
 
 def _lesson_prompt(lesson: Lesson) -> Prompt:
-    return {"messages": list(lesson.messages), "completion": lesson.given + lesson.completion}
+    """Give a lesson as `identify router-lens` reads it, which adds the end marker itself."""
+    prompt: Prompt = {"messages": list(lesson.messages), "completion": lesson.completion.removesuffix(END)}
+    return prompt | ({"chat_template_kwargs": NO_THOUGHT} if lesson.given == NO_TRACE else {})
