@@ -46,7 +46,7 @@ def as_table(found: Identified) -> "Table":
 
     rows = _shown(found).head(NUM_SHOWN)
     # Without frames ten columns fit into a pipe's 80.
-    table = Table(*rows.columns, box=None, pad_edge=False)
+    table = Table(*rows.columns, box=None, pad_edge=False, collapse_padding=True)
     for row in rows.iter_rows():
         table.add_row(*map(_cell, row))
     return table
