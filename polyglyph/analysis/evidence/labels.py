@@ -28,7 +28,7 @@ def read_labels(path: Path) -> Labels:
         EvidenceError: The file cannot be read, or a line is not as stated; the text names file and line.
     """
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = path.read_text(encoding="utf-8").split("\n")
     except (OSError, UnicodeDecodeError) as error:
         raise EvidenceError(f"{path}: expected a readable file of labels: {error}") from error
     found: Labels = {}

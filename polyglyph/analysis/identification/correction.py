@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from polyglyph.analysis.quantities.copies import clustered_p, clustered_q, find_copies
+from polyglyph.analysis.quantities.copies import Copies, clustered_p, clustered_q, find_copies
 from polyglyph.analysis.statistics.multiplicity import benjamini_hochberg
 
 Array = NDArray[np.float64]
@@ -37,7 +37,11 @@ def corrected(p_LE: Array, statistic: Array, *, looks_for_copies: bool, seed: in
         looks_for_copies: Whether experts of the same index in layers that are copies count as one hypothesis.
         seed: Of the permutations that copies are found by.
     """
-    copies = find_copies(statistic, seed=seed) if looks_for_copies else None
+    return corrected_by(p_LE, find_copies(statistic, seed=seed) if looks_for_copies else None)
+
+
+def corrected_by(p_LE: Array, copies: Copies | None) -> Corrected:
+    """Correct p values, where the copies are known; None where all experts are hypotheses of their own."""
     if copies is None or not copies.has_copies:
         return Corrected(benjamini_hochberg(p_LE), int(np.isfinite(p_LE).sum()), ())
     groups = "; ".join(", ".join(map(str, layers)) for layers in copies.clusters if len(layers) > 1)

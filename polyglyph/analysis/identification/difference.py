@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from polyglyph.analysis.identification.correction import corrected_by
 from polyglyph.analysis.identification.sides import FIRST, SECOND, SIDE, Sides
 from polyglyph.analysis.identification.units import units_of
-from polyglyph.analysis.quantities.copies import Copies, clustered_p, clustered_q, find_copies
+from polyglyph.analysis.quantities.copies import Copies, find_copies
 from polyglyph.analysis.quantities.selection import routed_GL
 from polyglyph.analysis.statistics.array_bootstrap import bootstrap_difference
-from polyglyph.analysis.statistics.multiplicity import benjamini_hochberg
 from polyglyph.analysis.statistics.permutation import permutation_p
 from polyglyph.analysis.statistics.two_proportions import newcombe, two_proportion_p
 
@@ -195,15 +195,5 @@ def _without(found: Difference, layers: NDArray[np.int64]) -> Difference:
 
 
 def _corrected(found: Difference, copies: Copies | None) -> Difference:
-    """Correct p for the number of hypotheses: of experts, or of clusters of their copies."""
-    if copies is None or not copies.has_copies:
-        num_hypotheses = int(np.isfinite(found.p_LE).sum())
-        return replace(found, q_LE=benjamini_hochberg(found.p_LE), num_hypotheses=num_hypotheses)
-    groups = "; ".join(", ".join(map(str, layers)) for layers in copies.clusters if len(layers) > 1)
-    note = f"experts of the same index do the same in layers {groups}: they are tested as copies of one another, once"
-    return replace(
-        found,
-        q_LE=clustered_q(found.p_LE, copies),
-        num_hypotheses=int(np.isfinite(clustered_p(found.p_LE, copies)).sum()),
-        notes=(*found.notes, note),
-    )
+    q_LE, num_hypotheses, notes = corrected_by(found.p_LE, copies)
+    return replace(found, q_LE=q_LE, num_hypotheses=num_hypotheses, notes=(*found.notes, *notes))

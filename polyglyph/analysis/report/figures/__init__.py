@@ -1,0 +1,1 @@
+"""Figures: the page's panels as matplotlib figures, for papers and notebooks, out of the same findings."""
