@@ -6,6 +6,7 @@ from polyglyph.analysis.identification.cli.ask import ask
 from polyglyph.analysis.identification.cli.contrast import contrast
 from polyglyph.analysis.identification.cli.core_experts import core_experts
 from polyglyph.analysis.identification.cli.finishing import finished
+from polyglyph.analysis.identification.cli.library import library
 from polyglyph.analysis.identification.cli.npmi import npmi
 from polyglyph.analysis.identification.cli.outcomes import inconsistency, shared_knowledge
 from polyglyph.analysis.identification.cli.random_control import random_control
@@ -31,6 +32,7 @@ app.command("shared-knowledge")(finished(shared_knowledge))
 app.command("transliteration")(finished(transliteration))
 app.command("contrast")(finished(contrast))
 app.command("core-experts")(finished(core_experts))
+app.command("library")(library)
 app.command("random")(finished(random_control, has_controls=False))
 app.command("rewire")(finished(rewire))
 app.command("risk-difference")(finished(risk_difference))
