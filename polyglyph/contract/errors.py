@@ -3,8 +3,11 @@
 PolyglyphError
 ├── RequestError                 400, one request is wrong
 │   ├── ImpossibleEditError      400, an edit that the loaded model cannot honour
+│   │   ├── PlanConflictError    400, plans or dials that contradict each other
+│   │   └── GuardedExpertError   400, a ban of an expert that a guard protects
 │   ├── PlanMismatchError        400, a plan made for another model
 │   ├── UnknownPlanError         404
+│   ├── UnknownExpertSetError    404
 │   ├── AdminKeyError            403
 │   ├── InvalidStatsError        400, a file or body that holds no whole stats
 │   ├── StatsMismatchError       400, sums that do not add up: of another model, shape or columns
@@ -56,6 +59,18 @@ class ImpossibleEditError(RequestError):
     code = "impossible_edit"
 
 
+class PlanConflictError(ImpossibleEditError):
+    """Plans or dials that cannot be in force together, each possible by itself."""
+
+    code = "plan_conflict"
+
+
+class GuardedExpertError(ImpossibleEditError):
+    """A ban, or a scale by 0, of an expert that a guard protects."""
+
+    code = "guarded_expert"
+
+
 class PlanMismatchError(RequestError):
     """A plan that was made for another model."""
 
@@ -68,6 +83,14 @@ class UnknownPlanError(RequestError):
     status = 404
     type = "not_found_error"
     code = "plan_not_found"
+
+
+class UnknownExpertSetError(RequestError):
+    """A name that the registry of expert sets does not hold."""
+
+    status = 404
+    type = "not_found_error"
+    code = "expert_set_not_found"
 
 
 class AdminKeyError(RequestError):

@@ -14,7 +14,7 @@ from polyglyph.contract.base import Document, as_request_error, digest, read_jso
 from polyglyph.contract.edits import check_model
 from polyglyph.contract.errors import ImpossibleEditError
 from polyglyph.contract.model import ModelBinding, ModelDescription
-from polyglyph.contract.plan import PLAN_NAME_PATTERN, Phase, Provenance
+from polyglyph.contract.plan import PLAN_NAME_PATTERN, Edit, Phase, Provenance
 
 if TYPE_CHECKING:
     import numpy as np
@@ -112,6 +112,26 @@ class ExpertSet(Document):
             content.pop(field, None)
         return digest(content)
 
+    def pushed(self, value: float) -> tuple[Edit, ...]:
+        """Give the edits of a dial: `add_std` of the value times each expert's weight, in the order of the layers.
+
+        Experts with a weight of 0 get none, and a value of 0 gives none at all.
+
+        Raises:
+            ValueError: A product is out of an edit's range.
+        """
+        edits = []
+        for entry in sorted(self.experts, key=lambda entry: entry.layer):
+            by_weight: dict[float, list[int]] = {}
+            for expert, weight in entry.weighted:
+                if value * weight:
+                    by_weight.setdefault(weight, []).append(expert)
+            edits += [
+                Edit(layer=entry.layer, experts=tuple(experts), op="add_std", value=value * weight)
+                for weight, experts in by_weight.items()
+            ]
+        return tuple(edits)
+
     @cached_property
     def member_LE(self) -> "NDArray[np.bool_]":
         """Give which experts are in the set, bool [L, E]."""
@@ -164,9 +184,7 @@ def check_expert_set(experts: ExpertSet, model: ModelDescription, *, root: str =
         PlanMismatchError: Names both models.
         ImpossibleEditError: `param` names the entry.
     """
-    what = f"expert set '{experts.name}'"
-    advice = "use a set for the loaded model (GET /v1/routing/expert-sets lists them)"
-    check_model(experts.model, model.binding, what=what, advice=advice, param=f"{root}.model")
+    check_set_model(experts, model.binding, param=f"{root}.model")
     for index, entry in enumerate(experts.experts):
         router = model.routers[entry.layer]
         if max(entry.experts) >= router.experts:
@@ -175,6 +193,16 @@ def check_expert_set(experts: ExpertSet, model: ModelDescription, *, root: str =
                 f"{param}: layer {entry.layer} has experts 0 to {router.experts - 1}, got {max(entry.experts)}",
                 param=param,
             )
+
+
+def check_set_model(experts: ExpertSet, loaded: ModelBinding, *, param: str) -> None:
+    """Refuse a set that was made for another model.
+
+    Raises:
+        PlanMismatchError: Names both models.
+    """
+    advice = "use a set for the loaded model (GET /v1/routing/expert-sets lists them)"
+    check_model(experts.model, loaded, what=f"expert set '{experts.name}'", advice=advice, param=param)
 
 
 def parse_expert_set(document: Any, *, root: str = "experts") -> ExpertSet:

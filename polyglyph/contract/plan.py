@@ -1,5 +1,6 @@
 """The plan: a named, immutable, model-bound list of edits (design section 3)."""
 
+import operator
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -63,7 +64,12 @@ EditList = Annotated[tuple[Edit, ...], Field(strict=False)]
 
 
 class Plan(Document):
-    """A plan document, `polyglyph.plan/1`."""
+    """A plan document, `polyglyph.plan/1`.
+
+    Attributes of note:
+        allow_super_experts: Lets the plan ban experts that a guard protects; absent from the JSON unless set, so that
+            fingerprints of plans without it are what they were before there was one.
+    """
 
     schema_: Literal["polyglyph.plan/1"] = Field(alias="schema")
     name: str = Field(pattern=PLAN_NAME_PATTERN)
@@ -71,6 +77,7 @@ class Plan(Document):
     model: ModelBinding
     phases: PhaseSet = PHASES
     edits: EditList = ()
+    allow_super_experts: bool = Field(default=False, exclude_if=operator.not_)
     provenance: Provenance | None = None
 
     @model_validator(mode="after")

@@ -1,4 +1,4 @@
-"""The policy: which plan an `auto` request gets, by request script and, where it is guessed, by source script."""
+"""The policy: which plan an `auto` request gets, by its routing, its request script and its guessed source script."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +9,7 @@ from pydantic import Field, ValidationError
 from polyglyph.contract.base import Document, Location, ScriptCode, as_request_error, read_json
 from polyglyph.contract.errors import RequestError
 from polyglyph.contract.guess import Guess
+from polyglyph.contract.pattern_library import Pattern, PatternLibrary
 from polyglyph.contract.plan import PLAN_NAME_PATTERN
 from polyglyph.contract.probe_guess import ProbeGuess
 from polyglyph.contract.steering import DistinctPhases, Strength, UnsteeredReason
@@ -75,12 +76,14 @@ class Policy(Document):
         scripts: Rules by request script.
         otherwise: The rule of every other request script.
         guess: How the source script is guessed; needed where a rule has `sources`.
+        patterns: Asked before the rules, whatever the request script: the nearest pattern's plan, where one is near.
     """
 
     schema_: Literal["polyglyph.policy/1"] = Field(default="polyglyph.policy/1", alias="schema")
     scripts: dict[ScriptCode, PolicyRule] = Field(default_factory=dict)
     otherwise: PolicyRule | None = None
     guess: Guess | None = None
+    patterns: PatternLibrary | None = None
 
     def rule_for(self, script: str) -> PolicyRule | None:
         """Give the rule of a request script, or None for no steering."""
@@ -115,6 +118,11 @@ class Policy(Document):
         unlisted: UnsteeredReason = "same_script" if source == script else "no_plan_for_source"
         return PolicyChoice(target, None if target else unlisted)
 
+    def choose_by_pattern(self, pattern: Pattern) -> PolicyChoice:
+        """Choose the plan of a request whose routing is near a pattern's."""
+        target = _target_of(pattern)
+        return PolicyChoice(target, None if target else "no_plan_for_pattern")
+
     def rules(self) -> dict[str, PolicyRule]:
         """Give every rule by its field path."""
         named = {f"scripts.{script}": rule for script, rule in self.scripts.items()}
@@ -127,6 +135,9 @@ class Policy(Document):
             if rule.fall_back is not None:
                 found[path] = rule.fall_back
             found |= {f"{path}.sources.{source}": target for source, target in (rule.sources or {}).items()}
+        for index, pattern in enumerate(self.patterns.library if self.patterns else ()):
+            if (target := _target_of(pattern)) is not None:
+                found[f"patterns.library[{index}]"] = target
         return found
 
     def to_json(self) -> dict[str, Any]:
@@ -155,6 +166,12 @@ def load_policy(path: Path) -> Policy:
         RequestError: The file is no JSON or no policy; the text names the file.
     """
     return parse_policy(read_json(path, kind="policy"), root=path.name)
+
+
+def _target_of(pattern: Pattern) -> PolicyTarget | None:
+    if pattern.plan is None:
+        return None
+    return PolicyTarget(plan=pattern.plan, strength=pattern.strength, phases=pattern.phases)
 
 
 def _without_kind(location: Location) -> Location:

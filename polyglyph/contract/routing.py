@@ -4,11 +4,12 @@ import base64
 import io
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import Field, ValidationError
+from pydantic import AfterValidator, Field, ValidationError
 
 from polyglyph.contract.base import Document, as_request_error
 from polyglyph.contract.errors import RequestError
-from polyglyph.contract.plan import PHASES, Phase, PhaseSet
+from polyglyph.contract.plan import PHASES, PLAN_NAME_PATTERN, Phase, PhaseSet
+from polyglyph.contract.readout import Readout
 
 if TYPE_CHECKING:
     import numpy as np
@@ -16,31 +17,57 @@ if TYPE_CHECKING:
 TAG_PATTERN = r"^[A-Za-z0-9._:-]{0,64}$"
 
 
+def _refuse_twice(names: tuple[str, ...]) -> tuple[str, ...]:
+    if len(set(names)) != len(names):
+        raise ValueError("an expert set is named twice")
+    return names
+
+
+SetNames = Annotated[
+    tuple[Annotated[str, Field(pattern=PLAN_NAME_PATTERN)], ...],
+    Field(min_length=1, max_length=64, strict=False),
+    AfterValidator(_refuse_twice),
+]
+
+
 class RoutingRequest(Document):
     """A request's `routing` field.
 
     Args of note:
-        return_: What to give back; `summary` are the request's own sums, `tokens` its routing token by token.
+        return_: What to give back; `summary` are the request's own sums, `tokens` its routing token by token,
+            `readouts` how much of it went to expert sets.
         weights: Give sums of routing weights, and each token's weights, beside the experts.
         layers: MoE layers to give, all when absent.
         tag: Label that groups this request's tokens in the stats.
         runner_up: Give each token's next k experts too.
         probabilities: Give each token's router scores of all experts too, as they were before any edit.
         format: How `tokens` come: ours, or as vLLM's own `routed_experts` of each choice.
+        readouts: Expert sets to read out; when absent, all of the loaded model that are no guards.
     """
 
-    return_: Annotated[tuple[Literal["summary", "tokens"], ...], Field(alias="return", strict=False)] = ()
+    return_: Annotated[tuple[Literal["summary", "tokens", "readouts"], ...], Field(alias="return", strict=False)] = ()
     weights: bool = False
     layers: Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1, strict=False)] | None = None
     tag: str = Field(default="", pattern=TAG_PATTERN)
     runner_up: bool = False
     probabilities: bool = False
     format: Literal["polyglyph", "vllm"] = "polyglyph"
+    readouts: SetNames | None = None
 
     @property
     def wants_tokens(self) -> bool:
         """Whether the request is to be traced."""
         return "tokens" in self.return_
+
+    @property
+    def wants_readouts(self) -> bool:
+        """Whether expert sets are to be read out."""
+        return "readouts" in self.return_
+
+    @property
+    def wants_sums(self) -> bool:
+        """Whether the request's own sums are needed."""
+        return self.wants_readouts or "summary" in self.return_
 
 
 def parse_routing(value: Any, *, num_layers: int, root: str = "routing") -> RoutingRequest:
@@ -65,10 +92,15 @@ def parse_routing(value: Any, *, num_layers: int, root: str = "routing") -> Rout
 
 def _refuse_without_effect(request: RoutingRequest, *, root: str) -> None:
     """An option that would change nothing is an error."""
-    if not request.return_ and (request.weights or request.layers is not None):
+    if not {"summary", "tokens"} & set(request.return_) and (request.weights or request.layers is not None):
         raise RequestError(
-            f"{root}.return: 'weights' and 'layers' shape what is returned; name it, as in \"return\": [\"summary\"]",
+            f"{root}.return: 'weights' and 'layers' shape a summary or tokens; ask for one, as in "
+            '"return": ["summary"]',
             param=f"{root}.return",
+        )
+    if request.readouts is not None and not request.wants_readouts:
+        raise RequestError(
+            f'{root}.readouts: names what is read out; ask for it: "return": ["readouts"]', param=f"{root}.readouts"
         )
     options = {
         "runner_up": request.runner_up,
@@ -170,10 +202,12 @@ class RoutingEcho(Document):
         tokens: The request's one sequence.
         sequences: In place of `tokens` when there are several (choices times prompts), in the order of the choices.
         routed_experts: vLLM's encoding of each sequence, where the response has no choices to carry it.
+        readouts: By expert set, in the order of the request.
     """
 
     summary: RoutingSummary | None = None
     tokens: RoutingTokens | None = None
     sequences: Annotated[tuple[RoutingTokens, ...], Field(strict=False)] | None = None
     routed_experts: Annotated[tuple[str, ...], Field(strict=False)] | None = None
+    readouts: dict[str, Readout] | None = None
     tag: str | None = None

@@ -2,13 +2,13 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, ValidationError
+from pydantic import AfterValidator, Discriminator, Field, Tag, ValidationError
 
-from polyglyph.contract.base import Document, as_request_error, digest
+from polyglyph.contract.base import Document, Location, as_request_error, digest
 from polyglyph.contract.edits import MAX_STRENGTH
 from polyglyph.contract.errors import RequestError
 from polyglyph.contract.guess import GuessKind
-from polyglyph.contract.plan import PHASES, EditList, Phase, PhaseSet
+from polyglyph.contract.plan import PHASES, PLAN_NAME_PATTERN, EditList, Phase, PhaseSet
 
 PAYLOAD_KEY = "polyglyph"
 """Key of the payload in `SamplingParams.extra_args`; callers may not set it over HTTP."""
@@ -27,13 +27,58 @@ def _refuse_twice(phases: tuple[Phase, ...]) -> tuple[Phase, ...]:
 DistinctPhases = Annotated[PhaseSet, AfterValidator(_refuse_twice)]
 
 
-class SteeringRequest(Document):
-    """The object form of a request's `steering` field."""
+def _refuse_plan_twice(names: tuple[str, ...]) -> tuple[str, ...]:
+    for index, name in enumerate(names):
+        if name in names[:index]:
+            raise ValueError(f"the plan {name!r:.80} is named twice")
+    return names
 
-    plan: str | None = None
+
+def _kind_of_plan(value: Any) -> str | None:
+    if isinstance(value, str):
+        return "name"
+    return "names" if isinstance(value, list | tuple) else None
+
+
+MAX_PLANS = 8
+PlanNames = Annotated[
+    tuple[str, ...], Field(min_length=2, max_length=MAX_PLANS, strict=False), AfterValidator(_refuse_plan_twice)
+]
+PlanField = Annotated[
+    Annotated[str, Tag("name")] | Annotated[PlanNames, Tag("names")],
+    Discriminator(
+        _kind_of_plan,
+        custom_error_type="plan_names",
+        custom_error_message=f"expected a plan's name, or a list of 2 to {MAX_PLANS} of them",
+    ),
+]
+"""The plan or plans of a request, by name or fingerprint."""
+Dials = Annotated[dict[Annotated[str, Field(pattern=PLAN_NAME_PATTERN)], Strength], Field(min_length=1, max_length=16)]
+"""How far each expert set is pushed: standard deviations of the token's logits, times the weights of its experts."""
+
+
+class SteeringRequest(Document):
+    """The object form of a request's `steering` field.
+
+    Args of note:
+        plan: A plan, or several that are in force together.
+        dials: By expert set.
+        allow_super_experts: Lets `edits` ban experts that a guard protects; a plan says so itself.
+    """
+
+    plan: PlanField | None = None
     strength: Strength = 1.0
     phases: DistinctPhases | None = None
     edits: EditList = ()
+    dials: Dials | None = None
+    allow_super_experts: bool = False
+
+    @property
+    def plans(self) -> tuple[str, ...]:
+        """Give every plan it names."""
+        if self.plan is None:
+            return ()
+        return (self.plan,) if isinstance(self.plan, str) else self.plan
 
 
 SteeringField = SteeringRequest | Literal["off", "auto"]
@@ -55,14 +100,27 @@ def parse_steering(value: Any, *, root: str = "steering") -> SteeringField:
         return "auto"
     if isinstance(value, dict) or (isinstance(value, str) and value):
         try:
-            return SteeringRequest.model_validate(value if isinstance(value, dict) else {"plan": value})
+            request = SteeringRequest.model_validate(value if isinstance(value, dict) else {"plan": value})
         except ValidationError as error:
-            raise as_request_error(error, root=root) from error
+            raise as_request_error(error, root=root, locate=_without_tag) from error
+        if request.allow_super_experts and not request.edits:
+            raise RequestError(
+                f"{root}.allow_super_experts: belongs to 'edits', and there are none; a plan that may ban super "
+                "experts says so itself",
+                param=f"{root}.allow_super_experts",
+            )
+        return request
     raise RequestError(
-        f"{root}: expected false, 'off', 'auto', the name of a plan, or an object with plan, strength, phases and "
-        f"edits; got {value!r:.60}",
+        f"{root}: expected false, 'off', 'auto', the name of a plan, or an object with plan, strength, phases, edits "
+        f"and dials; got {value!r:.60}",
         param=root,
     )
+
+
+def _without_tag(location: Location) -> Location:
+    """Take out which kind of `plan` it is, which pydantic puts into the path though no field is called so."""
+    is_tagged = location[:1] == ("plan",) and location[1:2] in (("name",), ("names",))
+    return location[:1] + location[2:] if is_tagged else location
 
 
 class TraceOptions(Document):
@@ -127,15 +185,24 @@ class SteeringPayload(Document):
         return digest({**content, "phases": sorted(self.phases)})
 
 
-UnsteeredReason = Literal["no_rule", "no_guess", "no_plan_for_source", "same_script"]
+UnsteeredReason = Literal["no_rule", "no_guess", "no_plan_for_source", "same_script", "no_plan_for_pattern"]
 """No rule for the request script; no source guessed and no plan for that; a source that the rule has no plan for; a
-request in the guessed source's own script."""
+request in the guessed source's own script; a pattern that stands for no steering."""
+
+
+def _is_absent(value: Any) -> bool:
+    return value is None
 
 
 class SteeringEcho(Document):
     """The `steering` field of a response; the last two fields are known at the request's end.
 
     Args of note:
+        plan: The plan's name, or the names of all of them in the order of the request.
+        dials: As asked, by expert set; absent where there are none.
+        pattern: Pattern of the policy's library that the prompt's routing was nearest to; absent where there is none,
+            or none was near enough.
+        similarity: Cosine of the nearest pattern, near enough or not; absent where the policy has no patterns.
         request_script: Dominant script of the user's text.
         entity_script: Script of the words that are not in it, such as names; None where there are none.
         guessed_source: Source script that the policy guessed; None where it did not, or was not sure.
@@ -144,7 +211,8 @@ class SteeringEcho(Document):
     """
 
     applied: bool
-    plan: str | None
+    plan: str | Annotated[tuple[str, ...], Field(strict=False)] | None
+    dials: dict[str, float] | None = Field(default=None, exclude_if=_is_absent)
     fingerprint: str | None
     strength: float
     phases: PhaseSet
@@ -154,5 +222,7 @@ class SteeringEcho(Document):
     guessed_source: str | None = None
     guess: GuessKind | None = None
     reason: UnsteeredReason | None = None
+    pattern: str | None = Field(default=None, exclude_if=_is_absent)
+    similarity: float | None = Field(default=None, exclude_if=_is_absent)
     tokens_steered: int | None = None
     dose: float | None = None

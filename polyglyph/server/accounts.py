@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from polyglyph.contract.errors import SteeringLostError, TraceLostError
+from polyglyph.contract.readout import Readout, read_out
 from polyglyph.contract.routing import ArrayDocument, RoutingEcho, RoutingRequest, RoutingSummary
 from polyglyph.routing.reports import EngineReport
 from polyglyph.routing.scripts.labeller import ScriptLabeller
@@ -49,7 +50,9 @@ class Account:
     def __init__(self, ticket: Ticket, *, question: Question, recorders: Recorders) -> None:
         self._ticket = ticket
         self._echo = question.resolution.echo(question.script, entity_script=question.entity_script)
+        self._label = question.resolution.label
         self._routing = question.routing
+        self._readouts = question.readouts
         self._prompt_start = question.prompt_start
         self._recorders = recorders
 
@@ -87,12 +90,17 @@ class Account:
         totals = {"tokens_steered": receipt.tokens_steered, "dose": receipt.dose} if receipt else {}
         echo = self._echo.model_copy(update={"tokens_steered": 0, "dose": 0.0, **totals})
         if receipt is not None and echo.applied:
-            self._recorders.metrics.observe_dose(plan=echo.plan, dose=receipt.dose)
+            self._recorders.metrics.observe_dose(plan=self._label, dose=receipt.dose)
         fields = {"steering": echo.model_dump(mode="json")}
         if self._routing is None:
             return fields
         routing = await asyncio.to_thread(self._describe_routing, receipt)
         fields["routing"] = routing.model_dump(mode="json", exclude_none=True)
+        if routing.readouts is not None:
+            # Of a readout, what could not be computed is null.
+            fields["routing"]["readouts"] = {
+                name: readout.model_dump(mode="json") for name, readout in routing.readouts.items()
+            }
         return fields
 
     def _describe_routing(self, receipt: Receipt | None) -> RoutingEcho:
@@ -103,9 +111,20 @@ class Account:
             return echo
         if "summary" in self._routing.return_:
             echo = echo.model_copy(update={"summary": summarize(receipt, self._routing)})
+        if self._routing.wants_readouts:
+            echo = echo.model_copy(update={"readouts": self._read_out(receipt)})
         if not self._routing.wants_tokens:
             return echo
         return echo.model_copy(update=self._describe_tokens(receipt))
+
+    def _read_out(self, receipt: Receipt) -> dict[str, Readout]:
+        assert receipt.selected is not None
+        assert receipt.num_tokens is not None
+        routers = self._recorders.report.model.routers
+        num_tokens = receipt.num_tokens.tolist()
+        return {
+            experts.name: read_out(experts, receipt.selected, num_tokens, routers=routers) for experts in self._readouts
+        }
 
     def _describe_tokens(self, receipt: Receipt) -> dict[str, Any]:
         assert self._routing is not None

@@ -113,12 +113,15 @@ def _count(question: Question, metrics: Metrics) -> None:
     resolution = question.resolution
     metrics.count_request(
         request_script=question.script,
-        plan=resolution.plan,
+        plan=resolution.label,
         source=resolution.source,
         has_inline_edits=resolution.is_steered,
     )
-    if resolution.guess is not None:
-        metrics.count_guess(guess=resolution.guess, outcome="guessed" if resolution.guessed_source else "unsure")
+    guessed = resolution.guessed
+    if guessed.match is not None:
+        metrics.count_guess(guess="pattern", outcome="guessed" if guessed.match.pattern else "unsure")
+    if guessed.guess is not None:
+        metrics.count_guess(guess=guessed.guess, outcome="guessed" if guessed.source else "unsure")
 
 
 def annotated(app: ASGIApp, *, dialect: Dialect, account: Account) -> ASGIApp:

@@ -1,4 +1,4 @@
-"""The probe: a request runs through the engine unsteered, for one token, so that its routing tells the source script.
+"""The probe: a request runs through the engine unsteered, for one token, so that its routing tells what it is about.
 
 It goes the way of the request itself, vLLM's own route, which alone knows how the prompt is rendered and checked.
 """
@@ -17,7 +17,7 @@ from polyglyph.routing.wire import Receipt
 from polyglyph.server.accounts import Recorders
 from polyglyph.server.bodies import ClientGoneError, replay, with_content_length
 from polyglyph.server.dialects import Dialect
-from polyglyph.server.guessing import PendingGuess
+from polyglyph.server.guessing import Guessed, PendingGuess
 from polyglyph.server.questions import FIELDS, Question
 from polyglyph.server.resolution import Resolver
 
@@ -79,7 +79,7 @@ class WatchedReceive:
 
 @dataclass(frozen=True, kw_only=True)
 class Probe:
-    """Asks the engine for the source script of one request.
+    """Asks the engine for the routing of one request's prompt.
 
     Attributes:
         app: vLLM's.
@@ -94,7 +94,7 @@ class Probe:
     resolver: Resolver
 
     async def settle(self, question: Question, body: Mapping[str, Any], *, scope: Scope, receive: Receive) -> Question:
-        """Give the question with its source guessed and its plan chosen.
+        """Give the question with its pattern and source guessed and its plan chosen.
 
         Raises:
             RefusedByVllmError: vLLM refuses the request.
@@ -105,15 +105,22 @@ class Probe:
         pending = question.resolution.pending
         assert pending is not None
         try:
-            source = await self._guess(pending, question, body, scope=scope, receive=receive)
+            guessed = await self._guess(pending, question, body, scope=scope, receive=receive)
         except GuessFailedError:
-            self.recorders.metrics.count_guess(guess=pending.probe.kind, outcome="failed")
+            self._count_failed(pending)
             raise
-        return replace(question, resolution=self.resolver.settle(pending, source))
+        return replace(question, resolution=self.resolver.settle(pending, guessed))
+
+    def _count_failed(self, pending: PendingGuess) -> None:
+        metrics = self.recorders.metrics
+        if pending.policy.patterns is not None:
+            metrics.count_guess(guess="pattern", outcome="failed")
+        if pending.probe is not None:
+            metrics.count_guess(guess=pending.probe.kind, outcome="failed")
 
     async def _guess(
         self, pending: PendingGuess, question: Question, body: Mapping[str, Any], *, scope: Scope, receive: Receive
-    ) -> str | None:
+    ) -> Guessed:
         ticket = Ticket(question.probe_payload())
         answer, is_gone = await self._run(ticket, self._probe_body(body), scope=scope, receive=receive)
         receipt = await self.recorders.workers.take_receipt(ticket.payload.key) if ticket.num_engine_requests else None
@@ -144,16 +151,14 @@ def _probe_scope(scope: Scope, length: int) -> Scope:
     return {**scope, "headers": headers, "state": dict(scope.get("state", {}))}
 
 
-def _read(receipt: Receipt | None, pending: PendingGuess, *, status: int) -> str | None:
+def _read(receipt: Receipt | None, pending: PendingGuess, *, status: int) -> Guessed:
     if receipt is None or receipt.selected is None:
         raise GuessFailedError(
-            "steering: the source script could not be guessed: the unsteered pass over the prompt that the policy asks "
-            f"for ended with status {status} and left no account of its routing; the request was not served",
+            "steering: the plan could not be chosen: the unsteered pass over the prompt that the policy asks for ended "
+            f"with status {status} and left no account of its routing; the request was not served",
             param="steering",
         )
     try:
-        return pending.probe.source_of(receipt.selected[PHASES.index("prompt")], query_script=pending.script)
+        return pending.read(receipt.selected[PHASES.index("prompt")])
     except ValueError as error:
-        raise GuessFailedError(
-            f"steering: the source script could not be guessed: {error}", param="steering"
-        ) from error
+        raise GuessFailedError(f"steering: the plan could not be chosen: {error}", param="steering") from error

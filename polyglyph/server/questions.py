@@ -6,6 +6,7 @@ from typing import Any
 from uuid import uuid4
 
 from polyglyph.contract.errors import RequestError
+from polyglyph.contract.expert_set import ExpertSet
 from polyglyph.contract.routing import RoutingRequest, parse_routing
 from polyglyph.contract.steering import PAYLOAD_KEY, SteeringPayload, TraceOptions
 from polyglyph.routing.scripts import dominant_script, entity_script
@@ -27,6 +28,7 @@ class Question:
         entity_script: Script of the text's words that are not in it; found only for requests that are answered.
         named_fields: Which of our fields it carries.
         prompt_start: Prompt tokens that vLLM's encoding leaves out (`routed_experts_prompt_start`).
+        readouts: Expert sets that are to be read out, as they were when the request came.
     """
 
     resolution: Resolution
@@ -35,6 +37,7 @@ class Question:
     named_fields: frozenset[str]
     entity_script: str | None = None
     prompt_start: int = 0
+    readouts: tuple[ExpertSet, ...] = ()
 
     @property
     def is_answered(self) -> bool:
@@ -43,8 +46,8 @@ class Question:
 
     @property
     def wants_summary(self) -> bool:
-        """Whether the request's own sums are to be returned."""
-        return self.routing is not None and "summary" in self.routing.return_
+        """Whether the request's own sums are needed for its response."""
+        return self.routing is not None and self.routing.wants_sums
 
     def probe_payload(self) -> SteeringPayload:
         """Give what travels with the probe that guesses the source script: unsteered, every token of the prompt."""
@@ -101,9 +104,9 @@ def read_question(
     refuse_payload(body)
     text = dialect.user_text(body)
     script = dominant_script(text)
-    routing = _read_routing(body, resolver=resolver, has_stats=has_stats)
-    if routing is not None:
-        _refuse_scores(routing, resolver=resolver, can_log_scores=can_log_scores)
+    routing = None
+    if "routing" in body:
+        routing = read_routing(body["routing"], resolver=resolver, has_stats=has_stats, can_log_scores=can_log_scores)
     if "steering" in body:
         resolution = resolver.resolve(body["steering"], script=script, text=text)
     else:
@@ -114,6 +117,7 @@ def read_question(
         script=script,
         named_fields=frozenset(field for field in FIELDS if field in body),
         prompt_start=_prompt_start(body),
+        readouts=read_sets(routing, resolver=resolver) if routing is not None else (),
     )
     _refuse_modes(body, question, dialect)
     may_be_answered = question.is_answered or resolution.pending is not None
@@ -157,16 +161,42 @@ def without_fields(body: JsonObject) -> bytes:
     return json.dumps({name: value for name, value in body.items() if name not in FIELDS}).encode("ascii")
 
 
-def _read_routing(body: JsonObject, *, resolver: Resolver, has_stats: bool) -> RoutingRequest | None:
-    if "routing" not in body:
-        return None
-    routing = parse_routing(body["routing"], num_layers=len(resolver.model.routers))
+def read_routing(value: Any, *, resolver: Resolver, has_stats: bool, can_log_scores: bool) -> RoutingRequest:
+    """Read and check a `routing` field; expert sets that it names are not looked up here.
+
+    Raises:
+        RequestError: `param` names the field path.
+    """
+    routing = parse_routing(value, num_layers=len(resolver.model.routers))
     if routing.tag and not has_stats:
         raise RequestError(
             "routing.tag: a tag groups tokens in the stats, and this server was started with --no-stats",
             param="routing.tag",
         )
+    _refuse_scores(routing, resolver=resolver, can_log_scores=can_log_scores)
     return routing
+
+
+def read_sets(routing: RoutingRequest, *, resolver: Resolver) -> tuple[ExpertSet, ...]:
+    """Find the expert sets that a request reads out.
+
+    Raises:
+        RequestError: One is unknown or another model's, or there is none to read out.
+    """
+    if not routing.wants_readouts:
+        return ()
+    sets = resolver.expert_sets
+    if routing.readouts is None:
+        if not sets.readable():
+            raise RequestError(
+                "routing.return: this server has no expert sets of the loaded model to read out; put one with "
+                "PUT /v1/routing/expert-sets/{name} (a guard is read out only where 'readouts' names it)",
+                param="routing.return",
+            )
+        return sets.readable()
+    return tuple(
+        sets.find_fitting(name, param=f"routing.readouts[{index}]") for index, name in enumerate(routing.readouts)
+    )
 
 
 def _refuse_scores(routing: RoutingRequest, *, resolver: Resolver, can_log_scores: bool) -> None:

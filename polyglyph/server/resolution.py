@@ -1,24 +1,34 @@
-"""From a `steering` field to the edits in force: default, policy, plan and inline edits together."""
+"""From a `steering` field to the edits in force: default, policy, and what the request names."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from polyglyph.contract.edits import check_binding, check_edits, check_model
-from polyglyph.contract.errors import ImpossibleEditError, RequestError, StartupError
-from polyglyph.contract.guess import GuessKind
-from polyglyph.contract.model import ModelDescription
+from polyglyph.contract.edits import check_edits, check_model
+from polyglyph.contract.entity_guess import EntityGuess
+from polyglyph.contract.errors import (
+    ConflictError,
+    GuardedExpertError,
+    RequestError,
+    StartupError,
+    UnknownPlanError,
+)
+from polyglyph.contract.expert_set import ExpertSet
+from polyglyph.contract.model import ModelBinding, ModelDescription
+from polyglyph.contract.pattern_library import Match
 from polyglyph.contract.plan import PHASES, Edit, Phase, Plan
 from polyglyph.contract.policy import Policy, PolicyTarget
 from polyglyph.contract.probe_guess import ProbeGuess
 from polyglyph.contract.steering import SteeringEcho, SteeringRequest, UnsteeredReason, parse_steering
 from polyglyph.routing.scripts import is_script_of_text
-from polyglyph.server.guessing import PendingGuess, guess_by_words
-from polyglyph.server.plans import PlanRegistry, StoredPlan
+from polyglyph.server.composing import Composer
+from polyglyph.server.expert_sets import ExpertSetRegistry
+from polyglyph.server.guessing import Guessed, PendingGuess, guess_by_words
+from polyglyph.server.plans import PlanRegistry
 from polyglyph.server.policies import PolicyStore
 
 Source = Literal["request", "policy", "default"]
-INLINE_NAME = "inline"
-"""Name of the plan document that inline edits are fingerprinted as; a name is outside the fingerprint."""
+NOTHING_GUESSED = Guessed()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,20 +38,21 @@ class Resolution:
     `plan` and `fingerprint` are None where there is no plan and no edit.
 
     Attributes of note:
-        guess: How the policy guessed the source script; None where no plan hung on it.
-        guessed_source: What it guessed; None where it was not sure.
+        plan: Name of the plan, or of each of several.
+        dials: As asked, by expert set.
+        guessed: What the policy guessed.
         reason: Why an `auto` request is not steered.
         pending: What has to be asked of the engine before anything else here is known.
     """
 
     source: Source
-    plan: str | None = None
+    plan: str | tuple[str, ...] | None = None
+    dials: Mapping[str, float] | None = None
     fingerprint: str | None = None
     strength: float = 0.0
     phases: tuple[Phase, ...] = PHASES
     edits: tuple[Edit, ...] = ()
-    guess: GuessKind | None = None
-    guessed_source: str | None = None
+    guessed: Guessed = NOTHING_GUESSED
     reason: UnsteeredReason | None = None
     pending: PendingGuess | None = None
 
@@ -50,29 +61,44 @@ class Resolution:
         """Whether any token's routing may differ."""
         return bool(self.edits) and self.strength != 0.0
 
+    @property
+    def label(self) -> str | None:
+        """Name for counting requests by: of several plans `a+b`, whatever their order; no plan can be called so."""
+        return "+".join(sorted(self.plan)) if isinstance(self.plan, tuple) else self.plan
+
+    @property
+    def pattern(self) -> str | None:
+        """Name of the pattern that chose; None where none was near enough."""
+        match = self.guessed.match
+        return match.pattern.name if match and match.pattern else None
+
     def echo(self, script: str, *, entity_script: str | None = None) -> SteeringEcho:
         """Give the response's `steering` field as far as it is known before the request ran."""
         return SteeringEcho(
             applied=self.is_steered,
             plan=self.plan,
+            dials=dict(self.dials) if self.dials else None,
             fingerprint=self.fingerprint,
             strength=self.strength,
             phases=self.phases,
             source=self.source,
             request_script=script,
             entity_script=entity_script,
-            guessed_source=self.guessed_source,
-            guess=self.guess,
+            guessed_source=self.guessed.source,
+            guess=self.guessed.guess,
             reason=self.reason,
+            pattern=self.pattern,
+            similarity=self.guessed.match.similarity if self.guessed.match else None,
         )
 
 
 class Resolver:
-    """Resolves `steering` fields against the loaded model, the registry and the policy.
+    """Resolves `steering` fields against the loaded model, the registries and the policy.
 
     Args:
         model: The loaded model.
-        plans: The registry.
+        plans: The registry of plans.
+        expert_sets: The registry of expert sets.
         policies: The policy in force.
         default: What an absent field gets: `off`, `auto` or a plan's name.
         allows_inline_edits: Whether requests may carry edits.
@@ -86,16 +112,17 @@ class Resolver:
         model: ModelDescription,
         *,
         plans: PlanRegistry,
+        expert_sets: ExpertSetRegistry,
         policies: PolicyStore,
         default: str = "off",
         allows_inline_edits: bool = True,
     ) -> None:
         self.model = model
+        self.expert_sets = expert_sets
         self._plans = plans
         self._policies = policies
         self._default = parse_steering(default)
-        self._allows_inline_edits = allows_inline_edits
-        self._possible: set[tuple[str, bool]] = set()
+        self._composer = Composer(model, plans=plans, expert_sets=expert_sets, allows_inline_edits=allows_inline_edits)
         self._check_start()
 
     def resolve(self, value: Any, *, script: str, text: str = "", root: str = "steering") -> Resolution:
@@ -121,47 +148,48 @@ class Resolver:
             return self._by_policy(script, text)
         return self._resolve(self._default, "default", root="steering", plan_param="steering")
 
-    def settle(self, pending: PendingGuess, source: str | None) -> Resolution:
+    def settle(self, pending: PendingGuess, guessed: Guessed) -> Resolution:
         """Resolve a request whose probe has been read.
 
         Args:
             pending: What was asked.
-            source: The guessed source script; None where the probe was not sure.
+            guessed: What the probe said.
 
         Raises:
             RequestError: The plan is gone or has become impossible.
         """
-        return self._settle(pending.policy, pending.script, guess=pending.probe.kind, source=source)
+        return self._settle(pending.policy, pending.script, guessed)
 
-    def suppose(self, *, script: str, source: str) -> Resolution:
-        """Resolve an `auto` request as if its source script had been guessed; for dry runs.
+    def suppose(self, *, script: str, source: str | None = None, pattern: str | None = None) -> Resolution:
+        """Resolve an `auto` request as if its source script had been guessed, or a pattern matched; for dry runs.
 
         Raises:
-            RequestError: The plan is gone or has become impossible.
+            RequestError: There is no such pattern, or the plan is gone or has become impossible.
         """
         policy = self._policies.policy
+        if pattern is not None:
+            return self._settle(policy, script, Guessed(match=_match_of(policy, pattern)))
         guess = policy.guess_for(script)
-        return self._settle(policy, script, guess=guess.kind if guess else None, source=source if guess else None)
+        return self._settle(policy, script, Guessed(guess=guess.kind, source=source) if guess else NOTHING_GUESSED)
 
-    def check_plan(self, plan: Plan, *, strength: float = 1.0, root: str = "plan") -> None:
+    def check_plan(self, plan: Plan, *, root: str = "plan") -> None:
         """Refuse a plan that the loaded model cannot be steered by.
 
         Raises:
             RequestError: `param` names the field path.
         """
-        check_binding(plan, self.model.binding, param=f"{root}.model")
-        check_edits(plan.edits, self.model, strength=strength, param=f"{root}.edits")
+        self._composer.check_plan(plan, root=root)
 
     def check_policy(self, policy: Policy, *, root: str = "policy") -> None:
-        """Refuse a policy that names a plan or a script in vain, or probes another model.
+        """Refuse a policy that names a plan or a script in vain, or reads the routing of another model.
 
         Raises:
             RequestError: `param` names the rule.
         """
-        if isinstance(policy.guess, ProbeGuess):
-            self._check_probe(policy.guess, root=root)
+        self._check_models(policy, root=root)
         for path, rule in policy.targets().items():
-            self._check_rule(rule, param=f"{root}.{path}.plan")
+            param = f"{root}.{path}.plan"
+            self._composer.check_stored(self._plans.find(rule.plan, param=param), rule.strength, param=param)
         for script in policy.scripts:
             if not is_script_of_text(script):
                 raise RequestError(
@@ -172,9 +200,7 @@ class Resolver:
 
     def uses_of(self, name: str) -> tuple[str, ...]:
         """Say what names a plan: rules of the policy and the server's default."""
-        rules = [f"policy.{path}" for path, rule in self._policies.policy.targets().items() if rule.plan == name]
-        is_default = isinstance(self._default, SteeringRequest) and self._default.plan == name
-        return (*rules, *(["--steering-default"] if is_default else []))
+        return tuple(path for path, target in self._targets().items() if target.plan == name)
 
     def check_uses(self, plan: Plan) -> None:
         """Refuse to repoint a name whose rules in the policy the new content could not honour."""
@@ -182,83 +208,80 @@ class Resolver:
             if rule.plan == plan.name:
                 check_edits(plan.edits, self.model, strength=rule.strength, param="plan.edits")
 
+    def check_guard(self, experts: ExpertSet) -> None:
+        """Refuse a guard that the policy's or the default's plans would run into, at every request.
+
+        Raises:
+            ConflictError: Names the plan and what names it.
+        """
+        guard = self.expert_sets.guard_with(experts)
+        for path, target in self._targets().items():
+            try:
+                guard.check_plan(self._plans.find(target.plan, param=path).plan, root="plan")
+            except UnknownPlanError:
+                continue
+            except GuardedExpertError as error:
+                raise ConflictError(
+                    f"experts.guard: the plan '{target.plan}' is in use by {path}: {error}", param="experts.guard"
+                ) from error
+
+    def _targets(self) -> dict[str, PolicyTarget]:
+        """Give every plan that requests get without naming it, by what names it."""
+        targets = {f"policy.{path}": target for path, target in self._policies.policy.targets().items()}
+        if isinstance(self._default, SteeringRequest) and isinstance(self._default.plan, str):
+            targets["--steering-default"] = PolicyTarget(plan=self._default.plan)
+        return targets
+
     def _resolve(
         self, field: SteeringRequest | Literal["off"], source: Source, *, root: str, plan_param: str
     ) -> Resolution:
         if field == "off":
             return Resolution(source=source)
-        return self._combine(field, source, root=root, plan_param=plan_param)
+        composed = self._composer.compose(field, root=root, plan_param=plan_param)
+        return Resolution(
+            source=source,
+            plan=composed.plan,
+            dials=field.dials,
+            fingerprint=composed.fingerprint,
+            strength=field.strength,
+            phases=composed.phases,
+            edits=composed.edits,
+        )
 
     def _by_policy(self, script: str, text: str) -> Resolution:
         policy = self._policies.policy
+        self._check_models(policy, root="policy")
         guess = policy.guess_for(script)
-        if guess is None:
-            return self._settle(policy, script, guess=None, source=None)
-        if isinstance(guess, ProbeGuess):
-            self._check_probe(guess, root="policy")
-            return Resolution(source="policy", pending=PendingGuess(policy=policy, probe=guess, script=script))
-        return self._settle(policy, script, guess=guess.kind, source=guess_by_words(guess, text))
+        probe = guess if isinstance(guess, ProbeGuess) else None
+        by_words = NOTHING_GUESSED
+        if isinstance(guess, EntityGuess):
+            by_words = Guessed(guess=guess.kind, source=guess_by_words(guess, text))
+        if probe is None and policy.patterns is None:
+            return self._settle(policy, script, by_words)
+        pending = PendingGuess(policy=policy, script=script, by_words=by_words, probe=probe)
+        return Resolution(source="policy", pending=pending)
 
-    def _settle(self, policy: Policy, script: str, *, guess: GuessKind | None, source: str | None) -> Resolution:
-        choice = policy.choose(script, source=source)
+    def _settle(self, policy: Policy, script: str, guessed: Guessed) -> Resolution:
+        pattern = guessed.match.pattern if guessed.match else None
+        choice = policy.choose_by_pattern(pattern) if pattern else policy.choose(script, source=guessed.source)
+        guessed = replace(guessed, guess=None, source=None) if pattern else guessed
         if choice.target is None:
-            return Resolution(source="policy", guess=guess, guessed_source=source, reason=choice.reason)
+            return Resolution(source="policy", guessed=guessed, reason=choice.reason)
         target = choice.target
         request = SteeringRequest(plan=target.plan, strength=target.strength, phases=target.phases)
-        resolution = self._combine(request, "policy", root="policy", plan_param="policy")
-        return replace(resolution, guess=guess, guessed_source=source)
+        resolution = self._resolve(request, "policy", root="policy", plan_param="policy")
+        return replace(resolution, guessed=guessed)
 
-    def _combine(self, request: SteeringRequest, source: Source, *, root: str, plan_param: str) -> Resolution:
-        if request.edits and not self._allows_inline_edits:
-            raise RequestError(
-                f"{root}.edits: this server takes no inline edits (it was started with --no-inline-edits); name a plan",
-                param=f"{root}.edits",
-            )
-        stored = None if request.plan is None else self._plans.find(request.plan, param=plan_param)
-        plan_edits: tuple[Edit, ...] = ()
-        if stored is not None:
-            self._check_stored(stored, request.strength, param=plan_param)
-            plan_edits = stored.plan.edits
-        check_edits(request.edits, self.model, strength=request.strength, param=f"{root}.edits", after=plan_edits)
-        phases = request.phases or (stored.plan.phases if stored else PHASES)
-        edits = (*plan_edits, *request.edits)
-        return Resolution(
-            source=source,
-            plan=stored.plan.name if stored else None,
-            fingerprint=self._fingerprint(stored, request, edits, phases),
-            strength=request.strength,
-            phases=phases,
-            edits=edits,
-        )
+    def _check_models(self, policy: Policy, *, root: str) -> None:
+        """Refuse what reads the routing of another model."""
+        if isinstance(policy.guess, ProbeGuess):
+            self._check_model(policy.guess.model, what="the probe", param=f"{root}.guess.model")
+        if policy.patterns is not None:
+            self._check_model(policy.patterns.model, what="the pattern library", param=f"{root}.patterns.model")
 
-    def _fingerprint(
-        self, stored: StoredPlan | None, request: SteeringRequest, edits: tuple[Edit, ...], phases: tuple[Phase, ...]
-    ) -> str | None:
-        if stored is not None and not request.edits:
-            return stored.fingerprint
-        if not edits:
-            return None
-        document = {"schema": "polyglyph.plan/1", "name": INLINE_NAME, "phases": phases, "edits": edits}
-        return Plan.model_validate({**document, "model": self.model.binding}).fingerprint
-
-    def _check_stored(self, stored: StoredPlan, strength: float, *, param: str) -> None:
-        # Checking thousands of edits takes milliseconds, and of the strength only the sign matters.
-        case = (stored.fingerprint, strength < 0)
-        if case in self._possible:
-            return
-        check_binding(stored.plan, self.model.binding, param=param)
-        try:
-            check_edits(stored.plan.edits, self.model, strength=strength, param="edits")
-        except ImpossibleEditError as error:
-            raise ImpossibleEditError(f"{param}: the plan '{stored.plan.name}': {error}", param=param) from error
-        self._possible.add(case)
-
-    def _check_rule(self, rule: PolicyTarget, *, param: str) -> None:
-        self._check_stored(self._plans.find(rule.plan, param=param), rule.strength, param=param)
-
-    def _check_probe(self, probe: ProbeGuess, *, root: str) -> None:
+    def _check_model(self, made_for: ModelBinding, *, what: str, param: str) -> None:
         advice = "fit one on the loaded model"
-        check_model(probe.model, self.model.binding, what="the probe", advice=advice, param=f"{root}.guess.model")
+        check_model(made_for, self.model.binding, what=what, advice=advice, param=param)
 
     def _check_start(self) -> None:
         try:
@@ -266,3 +289,11 @@ class Resolver:
             self.resolve_default(script="Zyyy")
         except RequestError as error:
             raise StartupError(f"the settings do not fit the loaded model: {error}") from error
+
+
+def _match_of(policy: Policy, name: str) -> Match:
+    pattern = policy.patterns.find(name) if policy.patterns else None
+    if pattern is None:
+        names = ", ".join(pattern.name for pattern in policy.patterns.library) if policy.patterns else "none"
+        raise RequestError(f"pattern: there is no pattern {name!r:.80}; the policy has {names}", param="pattern")
+    return Match(pattern, 1.0)

@@ -6,13 +6,14 @@ from typing import Any
 from fastapi import APIRouter
 from fastapi.responses import JSONResponse
 
-from polyglyph.server import stats_routes
+from polyglyph.server import expert_set_routes, stats_routes
 from polyglyph.server.service import Service
 from polyglyph.server.steering_routes import Server
 
 router = APIRouter()
 JsonObject = dict[str, Any]
 router.include_router(stats_routes.router)
+router.include_router(expert_set_routes.router)
 
 
 @router.get("/v1/routing/model", tags=["Polyglyph routing"])

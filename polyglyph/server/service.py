@@ -9,13 +9,14 @@ from typing import Any
 
 from polyglyph import __version__, bundled_plans
 from polyglyph.contract.errors import StartupError, StorageError
-from polyglyph.contract.model import ModelBinding
+from polyglyph.contract.model import ModelDescription
 from polyglyph.contract.sums import GroupSums
 from polyglyph.routing.reports import EngineReport
 from polyglyph.routing.scripts.labeller import ScriptLabeller
 from polyglyph.routing.workers import Workers
 from polyglyph.server.accounts import Recorders
 from polyglyph.server.builtin_policy import builtin_policy
+from polyglyph.server.expert_sets import ExpertSetRegistry
 from polyglyph.server.exports import Exports
 from polyglyph.server.flushing import Flusher
 from polyglyph.server.ledger import Ledger
@@ -44,7 +45,8 @@ class Service:
         report: The model as loaded, and each worker's hooks.
         store: Keeps plans, policy and sums.
         ledger: Sums on their way to the store.
-        plans: The registry.
+        plans: The registry of plans.
+        expert_sets: The registry of expert sets.
         policies: The policy in force.
         resolver: From a `steering` field to edits.
         engine: The engine's settings that a plain server needs to compute the same.
@@ -53,7 +55,7 @@ class Service:
         collector: Shows the metrics.
         traces: Writes every request's trace down; None unless the administrator asked.
         exports: Exports of stats under way.
-        changes: Held while plans or the policy change, which are checked against each other.
+        changes: Held while plans, expert sets or the policy change, which are checked against each other.
     """
 
     settings: Settings
@@ -62,6 +64,7 @@ class Service:
     store: Store
     ledger: Ledger
     plans: PlanRegistry
+    expert_sets: ExpertSetRegistry
     policies: PolicyStore
     resolver: Resolver
     engine: dict[str, Any]
@@ -131,7 +134,7 @@ async def start_service(
     # Compiled at its first use, which no request shall wait for.
     await asyncio.to_thread(labeller.exact, ())
     store = open_store(address_of(data_dir=settings.data_dir, store_url=settings.store_url))
-    plans, policies = _read_store(store, settings, report.model.binding)
+    plans, expert_sets, policies = _read_store(store, settings, report.model)
     ledger = Ledger(
         store,
         report.model.binding,
@@ -142,6 +145,7 @@ async def start_service(
     resolver = Resolver(
         report.model,
         plans=plans,
+        expert_sets=expert_sets,
         policies=policies,
         default=settings.steering_default,
         allows_inline_edits=settings.inline_edits,
@@ -159,6 +163,7 @@ async def start_service(
         store=store,
         ledger=ledger,
         plans=plans,
+        expert_sets=expert_sets,
         policies=policies,
         resolver=resolver,
         engine=engine,
@@ -167,7 +172,7 @@ async def start_service(
             _drain(settings, workers, traces),
             ledger,
             interval_s=settings.flush_seconds,
-            refresh=partial(_refresh, changes, plans, policies),
+            refresh=partial(_refresh, changes, plans, expert_sets, policies),
             is_idle=is_idle,
         ),
         collector=RoutingCollector(
@@ -193,20 +198,26 @@ def _drain(settings: Settings, workers: Workers, traces: TraceCollector | None) 
     return workers.drain_stats if settings.stats else _nothing
 
 
-def _read_store(store: Store, settings: Settings, binding: ModelBinding) -> tuple[PlanRegistry, PolicyStore]:
-    folder = settings.data_dir
+def _read_store(
+    store: Store, settings: Settings, model: ModelDescription
+) -> tuple[PlanRegistry, ExpertSetRegistry, PolicyStore]:
+    folder, binding = settings.data_dir, model.binding
     try:
         plans = PlanRegistry(store, folder=folder / "plans", builtin_folder=bundled_plans(), loaded=binding)
         builtin = builtin_policy(bundled_plans(), binding)
-        return plans, PolicyStore(store, kept=folder / "policy.json", given=settings.policy, builtin=builtin)
+        policies = PolicyStore(store, kept=folder / "policy.json", given=settings.policy, builtin=builtin)
+        return plans, ExpertSetRegistry(store, model=model), policies
     except StorageError as error:
         raise StartupError(f"the store {store} cannot be read: {error}") from error
 
 
-async def _refresh(changes: asyncio.Lock, plans: PlanRegistry, policies: PolicyStore) -> None:
-    """Take over plans and the policy that other servers changed in the store."""
+async def _refresh(
+    changes: asyncio.Lock, plans: PlanRegistry, expert_sets: ExpertSetRegistry, policies: PolicyStore
+) -> None:
+    """Take over plans, expert sets and the policy that other servers changed in the store."""
     async with changes:
         await asyncio.to_thread(plans.refresh)
+        await asyncio.to_thread(expert_sets.refresh)
         await asyncio.to_thread(policies.refresh)
 
 

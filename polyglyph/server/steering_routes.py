@@ -7,19 +7,17 @@ from fastapi import APIRouter, Depends, Request, Response
 from fastapi.responses import JSONResponse
 
 from polyglyph.contract.errors import ConflictError, RequestError
-from polyglyph.contract.plan import Plan, parse_plan
+from polyglyph.contract.plan import parse_plan
 from polyglyph.contract.policy import parse_policy
-from polyglyph.routing.scripts import is_script_of_text
 from polyglyph.server.admin import check_admin
 from polyglyph.server.bodies import read_json
+from polyglyph.server.dry_runs import dry_run
 from polyglyph.server.plans import StoredPlan
-from polyglyph.server.resolution import Resolution
 from polyglyph.server.schemas import all_schemas
 from polyglyph.server.service import Service
 
 router = APIRouter(tags=["Polyglyph steering"])
 JsonObject = dict[str, Any]
-CODE_LENGTH = 4
 
 
 def service_of(request: Request) -> Service:
@@ -80,14 +78,8 @@ async def delete_plan(name: str, service: AdminServer) -> JSONResponse:
 
 @router.post("/v1/steering/validate")
 async def validate(request: Request, service: Server) -> JSONResponse:
-    """Try a plan or a `steering` field against the loaded model; nothing is scheduled or stored."""
-    body = read_json(await request.body(), root="body")
-    _check_validate_body(body)
-    try:
-        return JSONResponse({"valid": True, "errors": [], **_dry_run(body, service)})
-    except RequestError as error:
-        answer = {"valid": False, "errors": [error.to_openai()["error"]]}
-        return JSONResponse(answer)
+    """Try a plan, a `steering` or `routing` field, an expert set or a policy against the loaded model."""
+    return JSONResponse(dry_run(read_json(await request.body(), root="body"), service))
 
 
 @router.get("/v1/steering/policy")
@@ -108,7 +100,7 @@ async def put_policy(request: Request, service: AdminServer) -> JSONResponse:
 
 @router.get("/v1/steering/schema")
 async def get_schema() -> Response:
-    """Give the JSON Schemas of plan, policy, request and response fields."""
+    """Give the JSON Schemas of plan, policy, expert set, request and response fields."""
     return JSONResponse(all_schemas())
 
 
@@ -122,68 +114,4 @@ def _entry(stored: StoredPlan, service: Service) -> JsonObject:
         "num_edits": len(plan.edits),
         "fits_model": plan.model == service.report.model.binding,
         "builtin": stored.is_builtin,
-    }
-
-
-def _check_validate_body(body: Any) -> None:
-    if not isinstance(body, dict) or ("plan" in body) == ("steering" in body):
-        raise RequestError(
-            'body: expected {"plan": PLAN} or {"steering": FIELD, "request_script": "Zyyy", "source_script": null}',
-            param="body",
-        )
-    allowed = {"plan"} if "plan" in body else {"steering", "request_script", "source_script"}
-    for field in body:
-        if field not in allowed:
-            raise RequestError(f"{field}: there is no such field here; there are {', '.join(allowed)}", param=field)
-    _check_script(body.get("request_script", "Zyyy"), field="request_script")
-    if "source_script" in body:
-        _check_script(body["source_script"], field="source_script")
-        if body["steering"] != "auto":
-            raise RequestError(
-                'source_script: only a policy guesses it; it goes with "steering": "auto"', param="source_script"
-            )
-
-
-def _check_script(script: Any, *, field: str) -> None:
-    # ICU knows scripts by their long names too.
-    if not isinstance(script, str) or len(script) != CODE_LENGTH or not is_script_of_text(script):
-        raise RequestError(f"{field}: expected a script's code like 'Cyrl', got {script!r:.60}", param=field)
-
-
-def _dry_run(body: JsonObject, service: Service) -> JsonObject:
-    if "plan" in body:
-        plan = parse_plan(body["plan"])
-        service.resolver.check_plan(plan)
-        return _resolved(_resolution_of(plan))
-    script = body.get("request_script", "Zyyy")
-    if "source_script" in body:
-        return _resolved(service.resolver.suppose(script=script, source=body["source_script"]))
-    resolution = service.resolver.resolve(body["steering"], script=script)
-    # Nothing is probed here: this is what a request gets whose probe is not sure.
-    return _resolved(service.resolver.settle(resolution.pending, None) if resolution.pending else resolution)
-
-
-def _resolution_of(plan: Plan) -> Resolution:
-    return Resolution(
-        source="request",
-        plan=plan.name,
-        fingerprint=plan.fingerprint,
-        strength=1.0,
-        phases=plan.phases,
-        edits=plan.edits,
-    )
-
-
-def _resolved(resolution: Resolution) -> JsonObject:
-    return {
-        "applied": resolution.is_steered,
-        "plan": resolution.plan,
-        "fingerprint": resolution.fingerprint,
-        "strength": resolution.strength,
-        "phases": list(resolution.phases),
-        "source": resolution.source,
-        "guess": resolution.guess,
-        "guessed_source": resolution.guessed_source,
-        "reason": resolution.reason,
-        "edits": [edit.model_dump(mode="json", exclude_none=True) for edit in resolution.edits],
     }

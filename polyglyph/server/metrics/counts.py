@@ -16,6 +16,7 @@ MAX_SCRIPTS: Final = 40
 MAX_REQUEST_SERIES: Final = 500
 """Combinations of request script, plan and source that get a series of their own; later ones share `other`."""
 
+Guess = Literal[GuessKind, "pattern"]
 Outcome = Literal["guessed", "unsure", "failed"]
 OUTCOMES: Final[tuple[Outcome, ...]] = ("guessed", "unsure", "failed")
 
@@ -64,7 +65,7 @@ class Metrics:
         self._refusals: Counter[str] = Counter(dict.fromkeys(refusal_codes(), 0))
         self._lost_requests = 0
         self._guesses: Counter[tuple[str, str]] = Counter(
-            {(kind, outcome): 0 for kind in get_args(GuessKind) for outcome in OUTCOMES}
+            {(kind, outcome): 0 for kind in get_args(Guess) for outcome in OUTCOMES}
         )
         self._doses: dict[str, list[int]] = {}
         self._dose_totals: dict[str, float] = {}
@@ -99,8 +100,8 @@ class Metrics:
         with self._lock:
             self._lost_requests += 1
 
-    def count_guess(self, *, guess: GuessKind, outcome: Outcome) -> None:
-        """Count a guess of a source script.
+    def count_guess(self, *, guess: Guess, outcome: Outcome) -> None:
+        """Count a guess of a source script, or a look into the policy's library of patterns.
 
         Args:
             guess: How it was made.

@@ -60,7 +60,7 @@ LOST = Family(
 )
 GUESSES = Family(
     "polyglyph_guesses_total",
-    "Source scripts that the policy had to guess for an auto request, by how, and whether it could.",
+    "Source scripts and patterns that the policy had to guess for an auto request, by how, and whether it could.",
     "counter",
     ("guess", "outcome"),
 )

@@ -6,7 +6,7 @@ from sqlalchemy import Connection, select, update
 
 from polyglyph.server.store.tables import REVISIONS
 
-Subject = Literal["plans", "policy"]
+Subject = Literal["plans", "policy", "expert_sets"]
 
 
 def read_revision(connection: Connection, subject: Subject) -> int:

@@ -64,6 +64,15 @@ PLAN_NAMES = Table(
     comment="What each name points to; description and provenance, outside the fingerprint, are the name's",
 )
 
+EXPERT_SETS = Table(
+    "expert_sets",
+    METADATA,
+    Column("name", LABEL, primary_key=True),
+    Column("fingerprint", LABEL, nullable=False),
+    Column("document", Text, nullable=False),
+    comment="Named experts of a model; a name that is put again has the new content alone",
+)
+
 POLICY = Table(
     "policy",
     METADATA,
