@@ -35,12 +35,34 @@ class PlanList(Answer):
     data: tuple[PlanEntry, ...]
 
 
+class ExpertSetEntry(Answer):
+    """One line of the registry of expert sets."""
+
+    name: str
+    fingerprint: str
+    description: str = ""
+    num_experts: int | None = None
+    layers: tuple[int, ...] = ()
+    phase: str = "prompt"
+    gives_probability: bool = False
+    threshold: float | None = None
+    guard: bool = False
+    fits_model: bool = True
+
+
+class ExpertSetList(Answer):
+    """The registry of expert sets."""
+
+    data: tuple[ExpertSetEntry, ...]
+
+
 class Validation(Answer):
     """What a dry run says: the resolved steering with its edits, or the errors."""
 
     valid: bool
     applied: bool | None = None
-    plan: str | None = None
+    plan: str | tuple[str, ...] | None = None
+    dials: dict[str, float] | None = None
     fingerprint: str | None = None
     strength: float | None = None
     edits: EditList = ()

@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar, Unpack
 import httpx
 
 from polyglyph.clients import calls
-from polyglyph.clients.answers import ImportedStats, LoadedModel, PlanEntry, Validation
+from polyglyph.clients.answers import ExpertSetEntry, ImportedStats, LoadedModel, PlanEntry, Validation
 from polyglyph.clients.calls import Call
 from polyglyph.clients.errors import unreachable
 from polyglyph.clients.keys import DEFAULT_TIMEOUT_S, DEFAULT_URL, Keys
 from polyglyph.clients.stats.filters import StatsFilters
 from polyglyph.clients.stats.receiving import receiving
 from polyglyph.clients.stats.sending import chunks_of, sendable
+from polyglyph.contract.expert_set import ExpertSet
 from polyglyph.contract.exports.formats import Format, format_of
 from polyglyph.contract.exports.manifest import Manifest
 from polyglyph.contract.plan import Plan
@@ -54,6 +55,7 @@ class AsyncPolyglyph:
         self._timeout_s = timeout_s
         self._http = httpx.AsyncClient(timeout=timeout_s, transport=transport)
         self.plans = AsyncPlans(self)
+        self.expert_sets = AsyncExpertSets(self)
         self.policy = AsyncPolicyOf(self)
 
     @cached_property
@@ -68,7 +70,7 @@ class AsyncPolyglyph:
         return await self.send(calls.validate(plan=plan, steering=steering))
 
     async def schema(self) -> dict[str, Any]:
-        """Give the JSON Schemas of plan, policy, request and response fields."""
+        """Give the JSON Schemas of plan, policy, expert set, request and response fields."""
         return await self.send(calls.get_schema())
 
     async def model(self) -> LoadedModel:
@@ -181,6 +183,29 @@ class AsyncPlans:
     async def delete(self, name: str) -> None:
         """Take a name out of the registry; the content stays reachable by fingerprint."""
         await self._client.send(calls.delete_plan(name))
+
+
+class AsyncExpertSets:
+    """The server's registry of expert sets, awaited."""
+
+    def __init__(self, client: AsyncPolyglyph) -> None:
+        self._client = client
+
+    async def list(self) -> tuple[ExpertSetEntry, ...]:
+        """List the expert sets by name."""
+        return await self._client.send(calls.list_expert_sets())
+
+    async def get(self, name: str) -> ExpertSet:
+        """Fetch an expert set by name."""
+        return await self._client.send(calls.get_expert_set(name))
+
+    async def put(self, experts: ExpertSet) -> None:
+        """Register an expert set under its name, in the place of what stands there."""
+        await self._client.send(calls.put_expert_set(experts))
+
+    async def delete(self, name: str) -> None:
+        """Take an expert set out of the registry."""
+        await self._client.send(calls.delete_expert_set(name))
 
 
 class AsyncPolicyOf:

@@ -11,9 +11,18 @@ from urllib.parse import quote
 import httpx
 from pydantic import BaseModel, ValidationError
 
-from polyglyph.clients.answers import ImportedStats, LoadedModel, PlanEntry, PlanList, Validation
+from polyglyph.clients.answers import (
+    ExpertSetEntry,
+    ExpertSetList,
+    ImportedStats,
+    LoadedModel,
+    PlanEntry,
+    PlanList,
+    Validation,
+)
 from polyglyph.clients.errors import AnswerError, body_of, error_of
 from polyglyph.clients.stats.filters import StatsFilters, parameters_of
+from polyglyph.contract.expert_set import ExpertSet
 from polyglyph.contract.exports.formats import Format
 from polyglyph.contract.plan import Plan
 from polyglyph.contract.policy import Policy
@@ -84,6 +93,27 @@ def delete_plan(name: str) -> Call[None]:
     return Call(method="DELETE", path=_plan_path(name), read=_ignore, needs_admin=True)
 
 
+def list_expert_sets() -> Call[tuple[ExpertSetEntry, ...]]:
+    """List the registry of expert sets."""
+    return Call(method="GET", path="/v1/routing/expert-sets", read=_read_expert_set_list)
+
+
+def get_expert_set(name: str) -> Call[ExpertSet]:
+    """Fetch an expert set by name."""
+    return Call(method="GET", path=_expert_set_path(name), read=_reader(ExpertSet))
+
+
+def put_expert_set(experts: ExpertSet) -> Call[None]:
+    """Register an expert set under its name, in the place of what stands there."""
+    path = _expert_set_path(experts.name)
+    return Call(method="PUT", path=path, read=_ignore, body=experts.to_json(), needs_admin=True)
+
+
+def delete_expert_set(name: str) -> Call[None]:
+    """Take an expert set out of the registry."""
+    return Call(method="DELETE", path=_expert_set_path(name), read=_ignore, needs_admin=True)
+
+
 def validate(*, plan: Plan | None, steering: Any) -> Call[Validation]:
     """Try a plan, or else a `steering` field, against the loaded model."""
     body = {"steering": steering} if plan is None else {"plan": plan.to_json()}
@@ -137,6 +167,10 @@ def _plan_path(name: str) -> str:
     return f"/v1/steering/plans/{quote(name, safe='')}"
 
 
+def _expert_set_path(name: str) -> str:
+    return f"/v1/routing/expert-sets/{quote(name, safe='')}"
+
+
 def _reader(kind: type[ModelT]) -> Callable[[str], ModelT]:
     def read(answer: str) -> ModelT:
         try:
@@ -150,6 +184,10 @@ def _reader(kind: type[ModelT]) -> Callable[[str], ModelT]:
 
 def _read_plan_list(answer: str) -> tuple[PlanEntry, ...]:
     return _reader(PlanList)(answer).data
+
+
+def _read_expert_set_list(answer: str) -> tuple[ExpertSetEntry, ...]:
+    return _reader(ExpertSetList)(answer).data
 
 
 def _read_object(answer: str) -> dict[str, Any]:

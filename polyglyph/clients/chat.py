@@ -29,7 +29,8 @@ def chat(
     *,
     text: Annotated[str, typer.Argument(metavar="TEXT", help="What to say; '-' reads it from stdin.")],
     plan: Annotated[
-        str | None, typer.Option("--plan", help="Steer by this plan of the server.", rich_help_panel=PANEL)
+        str | None,
+        typer.Option("--plan", help="Steer by this plan of the server, or by several: a,b.", rich_help_panel=PANEL),
     ] = None,
     strength: Annotated[
         float | None, typer.Option("--strength", help="The dial of --plan (default: 1).", rich_help_panel=PANEL)
@@ -100,7 +101,11 @@ def _steering(
         return "auto" if auto else False
     if plan is None:
         return None
-    field: dict[str, Any] = {"plan": plan, "strength": 1.0 if strength is None else strength}
+    names = [name.strip() for name in plan.split(",")]
+    field: dict[str, Any] = {
+        "plan": names if len(names) > 1 else plan,
+        "strength": 1.0 if strength is None else strength,
+    }
     field |= {"phases": phases} if phases else {}
     parse_steering(field)
     return field

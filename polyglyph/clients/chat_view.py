@@ -23,6 +23,7 @@ _REASONS: Mapping[UnsteeredReason, str] = {
     "no_guess": "no source script was guessed",
     "no_plan_for_source": "the policy has no plan for the guessed source script",
     "same_script": "the question is in its source script",
+    "no_plan_for_pattern": "the policy has no plan for the pattern of its routing",
 }
 
 if TYPE_CHECKING:
@@ -142,7 +143,7 @@ def describe(echo: SteeringEcho) -> str:
     if not echo.applied:
         why = f" ({_REASONS[echo.reason]})" if echo.reason else ""
         return f"not steered{why}, {_scripts(echo)}"
-    parts = [f"plan {echo.plan or 'inline edits'}", f"strength {echo.strength:g}", f"phases {', '.join(echo.phases)}"]
+    parts = [f"plan {_edits(echo)}", f"strength {echo.strength:g}", f"phases {', '.join(echo.phases)}"]
     parts += [f"by {echo.source}"] if echo.source != "request" else []
     parts += [f"{echo.tokens_steered} tokens steered"] if echo.tokens_steered is not None else []
     parts += [f"dose {echo.dose:.1%}"] if echo.dose is not None else []
@@ -152,7 +153,8 @@ def describe(echo: SteeringEcho) -> str:
 def _scripts(echo: SteeringEcho) -> str:
     entities = f", entities in {echo.entity_script}" if echo.entity_script else ""
     guessed = f", source script {echo.guessed_source or 'not'} guessed by {echo.guess}" if echo.guess else ""
-    return f"request script {echo.request_script}{entities}{guessed}"
+    pattern = f", pattern {echo.pattern or 'none'} (similarity {echo.similarity:.2f})" if echo.similarity else ""
+    return f"request script {echo.request_script}{entities}{guessed}{pattern}"
 
 
 def _reasoning_of(message: "ChatCompletionMessage | ChoiceDelta") -> str:
@@ -164,7 +166,14 @@ def _reasoning_of(message: "ChatCompletionMessage | ChoiceDelta") -> str:
 def _title(echo: SteeringEcho | None) -> str:
     if echo is None or not echo.applied:
         return "steered (nothing applied)"
-    return f"{echo.plan or 'inline edits'} x {echo.strength:g}"
+    return f"{_edits(echo)} x {echo.strength:g}"
+
+
+def _edits(echo: SteeringEcho) -> str:
+    """Name what steered: plans, else dials, else edits."""
+    if echo.plan:
+        return echo.plan if isinstance(echo.plan, str) else " + ".join(echo.plan)
+    return ", ".join(f"{name} {value:+g}" for name, value in (echo.dials or {}).items()) or "inline edits"
 
 
 def _body(answer: "ChatCompletion") -> Group:

@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Self, TypeVar, Unpack
 import httpx
 
 from polyglyph.clients import calls
-from polyglyph.clients.answers import ImportedStats, LoadedModel, PlanEntry, Validation
+from polyglyph.clients.answers import ExpertSetEntry, ImportedStats, LoadedModel, PlanEntry, Validation
 from polyglyph.clients.calls import Call
 from polyglyph.clients.errors import unreachable
 from polyglyph.clients.keys import DEFAULT_TIMEOUT_S, DEFAULT_URL, Keys
 from polyglyph.clients.stats.filters import StatsFilters
 from polyglyph.clients.stats.receiving import receiving
 from polyglyph.clients.stats.sending import sendable
+from polyglyph.contract.expert_set import ExpertSet
 from polyglyph.contract.exports.formats import Format, format_of
 from polyglyph.contract.exports.manifest import Manifest
 from polyglyph.contract.plan import Plan
@@ -57,6 +58,7 @@ class Polyglyph:
         self._timeout_s = timeout_s
         self._http = httpx.Client(timeout=timeout_s, transport=transport)
         self.plans = Plans(self)
+        self.expert_sets = ExpertSets(self)
         self.policy = PolicyOf(self)
 
     @cached_property
@@ -71,7 +73,7 @@ class Polyglyph:
         return self.send(calls.validate(plan=plan, steering=steering))
 
     def schema(self) -> dict[str, Any]:
-        """Give the JSON Schemas of plan, policy, request and response fields."""
+        """Give the JSON Schemas of plan, policy, expert set, request and response fields."""
         return self.send(calls.get_schema())
 
     def model(self) -> LoadedModel:
@@ -200,6 +202,29 @@ class Plans:
     def delete(self, name: str) -> None:
         """Take a name out of the registry; the content stays reachable by fingerprint."""
         self._client.send(calls.delete_plan(name))
+
+
+class ExpertSets:
+    """The server's registry of expert sets."""
+
+    def __init__(self, client: Polyglyph) -> None:
+        self._client = client
+
+    def list(self) -> tuple[ExpertSetEntry, ...]:
+        """List the expert sets by name."""
+        return self._client.send(calls.list_expert_sets())
+
+    def get(self, name: str) -> ExpertSet:
+        """Fetch an expert set by name."""
+        return self._client.send(calls.get_expert_set(name))
+
+    def put(self, experts: ExpertSet) -> None:
+        """Register an expert set under its name, in the place of what stands there."""
+        self._client.send(calls.put_expert_set(experts))
+
+    def delete(self, name: str) -> None:
+        """Take an expert set out of the registry."""
+        self._client.send(calls.delete_expert_set(name))
 
 
 class PolicyOf:

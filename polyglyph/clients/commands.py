@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from polyglyph import __version__
-from polyglyph.clients import chat, plans, policy
+from polyglyph.clients import chat, experts, plans, policy
 from polyglyph.clients.connection import AdminKey, ApiKey, Connection, Url
 from polyglyph.clients.lazy import RootGroup
 from polyglyph.clients.profile.command import profile_command
@@ -22,6 +22,7 @@ app = typer.Typer(
 )
 app.command("chat")(chat.chat)
 app.add_typer(plans.app, name="plans")
+app.add_typer(experts.app, name="experts")
 app.add_typer(policy.app, name="policy")
 app.add_typer(stats, name="stats")
 app.command("verify")(verify)

@@ -1,6 +1,5 @@
 """`polyglyph plans`: the server's registry of plans."""
 
-import json
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -10,7 +9,7 @@ from rich.table import Table
 from polyglyph.clients.answers import PlanEntry
 from polyglyph.clients.client import Polyglyph
 from polyglyph.clients.connection import with_server
-from polyglyph.clients.errors import UnwritableFileError
+from polyglyph.clients.document_file import save_document
 from polyglyph.clients.exit_codes import ExitCode
 from polyglyph.clients.output import AsJson, print_data, print_json, say
 from polyglyph.contract.plan import Edit, Plan, load_plan
@@ -73,10 +72,7 @@ def pull(
         print_json(plan.to_json())
         return
     path = output or Path(f"{plan.name}.plan.json")
-    try:
-        path.write_text(json.dumps(plan.to_json(), ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
-    except OSError as error:
-        raise UnwritableFileError(f"{path} cannot be written: {error.strerror or error}") from error
+    save_document(plan.to_json(), path)
     say(f"wrote {path}")
 
 

@@ -11,6 +11,7 @@ from polyglyph.clients.connection import with_server
 from polyglyph.clients.output import AsJson, print_data, print_json, say
 from polyglyph.contract.entity_guess import EntityGuess
 from polyglyph.contract.guess import Guess
+from polyglyph.contract.pattern_library import PatternLibrary
 from polyglyph.contract.policy import Policy, PolicyRule, PolicyTarget, load_policy
 
 app = typer.Typer(no_args_is_help=True, help="Read and change which plan an 'auto' request gets.")
@@ -27,6 +28,8 @@ def show(server: Polyglyph, *, as_json: AsJson = False) -> None:
         print_data(_table(policy))
         if policy.guess is not None:
             say(_describe_guess(policy.guess))
+        if policy.patterns is not None:
+            say(_describe_patterns(policy.patterns))
 
 
 @app.command("push")
@@ -64,6 +67,14 @@ def _cells(target: PolicyTarget | None) -> tuple[str, str, str]:
     if target is None:
         return "none", "", ""
     return target.plan, f"{target.strength:g}", " ".join(target.phases or ("the plan's",))
+
+
+def _describe_patterns(patterns: PatternLibrary) -> str:
+    plans = ", ".join(f"{pattern.name}: {pattern.plan or 'no steering'}" for pattern in patterns.library)
+    return (
+        f"before the rules, {len(patterns.layers)} layers of the prompt's routing are compared with {plans}; the "
+        f"nearest counts from a cosine of {patterns.min_similarity:g}"
+    )
 
 
 def _describe_guess(guess: Guess) -> str:

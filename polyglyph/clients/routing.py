@@ -6,9 +6,11 @@ Letters: n tokens that went through the model, L MoE layers that were asked for,
 import base64
 import binascii
 import io
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Self
 
+from polyglyph.contract.readout import Readout
 from polyglyph.contract.routing import ArrayDocument, RoutingEcho, RoutingSummary, RoutingTokens
 
 if TYPE_CHECKING:
@@ -122,12 +124,14 @@ class Routing:
         sequences: Its sequences (choices times prompts) in the order of the choices; empty when not asked for.
         routed_experts: vLLM's encoding, decoded: uint8 or uint16 [tokens, hidden layers, K] of each sequence. Of a
             response with choices it stands in these.
+        readouts: Expert sets that were read out, by name; empty when not asked for.
         tag: The request's tag.
     """
 
     summary: RoutingSummary | None = None
     sequences: tuple[Trace, ...] = ()
     routed_experts: "tuple[Array, ...]" = ()
+    readouts: Mapping[str, Readout] = field(default_factory=dict)
     tag: str | None = None
 
     @classmethod
@@ -142,6 +146,7 @@ class Routing:
             summary=echo.summary,
             sequences=tuple(Trace.decoded(tokens) for tokens in sequences),
             routed_experts=tuple(decode_routed_experts(text) for text in echo.routed_experts or ()),
+            readouts=echo.readouts or {},
             tag=echo.tag,
         )
 

@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 
 from polyglyph.contract.edits import check_binding, check_edits
-from polyglyph.contract.errors import AdminKeyError, RequestError, UnknownPlanError
+from polyglyph.contract.errors import AdminKeyError, RequestError, UnknownExpertSetError, UnknownPlanError
+from polyglyph.contract.expert_set import ExpertSet, check_expert_set, parse_expert_set
 from polyglyph.contract.plan import PHASES, Edit, Plan, parse_plan
 from polyglyph.contract.policy import Policy, parse_policy
 from polyglyph.contract.routing import ArrayDocument, parse_routing
@@ -59,6 +60,7 @@ class FakeServer:
 
     engine: FakeEngine = field(default_factory=FakeEngine)
     plans: dict[str, Plan] = field(default_factory=dict)
+    expert_sets: dict[str, ExpertSet] = field(default_factory=dict)
     policy: Policy = field(default_factory=Policy)
     seen: list[Request] = field(default_factory=list)
     hooks_in_place: bool = True
@@ -101,6 +103,8 @@ class FakeServer:
             raise KeyError(path)
         if path.startswith("/v1/steering/plans"):
             return self._plans(request, path.removeprefix("/v1/steering/plans").removeprefix("/"))
+        if path.startswith("/v1/routing/expert-sets"):
+            return self._expert_sets(request, path.removeprefix("/v1/routing/expert-sets").removeprefix("/"))
         return {
             "GET /v1/routing/model": self._model,
             "GET /v1/routing/stats": lambda: self.stats(request.path.partition("tag=")[2]),
@@ -135,6 +139,21 @@ class FakeServer:
             del self.plans[name]
             return {"name": name, "deleted": True}
         return plan.to_json()
+
+    def _expert_sets(self, request: Request, name: str) -> Any:
+        if not name:
+            return {"object": "list", "data": [_set_entry(experts) for experts in self.expert_sets.values()]}
+        if request.method == "PUT":
+            experts = parse_expert_set(request.body)
+            check_expert_set(experts, MODEL)
+            self.expert_sets[name] = experts
+            return _set_entry(experts)
+        if name not in self.expert_sets:
+            raise UnknownExpertSetError(f"name: there is no expert set '{name}'", param="name")
+        if request.method == "DELETE":
+            del self.expert_sets[name]
+            return {"name": name, "deleted": True}
+        return self.expert_sets[name].to_json()
 
     def _find(self, name: str, *, param: str) -> Plan:
         if name not in self.plans:
@@ -303,6 +322,7 @@ class FakeServer:
             return Steering(), _echo(None, (), 0.0, PHASES)
         assert isinstance(parsed, SteeringRequest)
         plan_param = "steering" if isinstance(body["steering"], str) else "steering.plan"
+        assert not isinstance(parsed.plan, tuple)
         plan = self._find(parsed.plan, param=plan_param) if parsed.plan else None
         edits = (*(plan.edits if plan else ()), *parsed.edits)
         check_edits(edits, MODEL, strength=parsed.strength, param="steering.edits")
@@ -400,6 +420,34 @@ def _entry(plan: Plan) -> dict[str, Any]:
         "num_edits": len(plan.edits),
         "fits_model": True,
         "builtin": False,
+    }
+
+
+def set_of(name: str = "core", **changes: Any) -> ExpertSet:
+    """Give an expert set of the fake model."""
+    document = {
+        "schema": "polyglyph.experts/1",
+        "name": name,
+        "description": "knows",
+        "model": MODEL.binding.model_dump(),
+        "experts": [{"layer": 1, "experts": [0, 2], "weights": [1.5, -0.5]}],
+        "bias": -0.25,
+    }
+    return parse_expert_set(document | changes)
+
+
+def _set_entry(experts: ExpertSet) -> dict[str, Any]:
+    return {
+        "name": experts.name,
+        "fingerprint": experts.fingerprint,
+        "description": experts.description,
+        "num_experts": experts.num_experts,
+        "layers": [entry.layer for entry in experts.experts],
+        "phase": experts.phase,
+        "gives_probability": experts.gives_probability,
+        "threshold": experts.threshold_in_force,
+        "guard": experts.guard,
+        "fits_model": True,
     }
 
 

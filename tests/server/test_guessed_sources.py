@@ -9,6 +9,7 @@ import pytest
 from fastapi.responses import JSONResponse, Response
 
 from polyglyph.contract.policy import parse_policy
+from polyglyph.server.guessing import Guessed
 from polyglyph.server.probing import KeptAnswer, WatchedReceive
 from tests.server.conftest import Start
 from tests.server.fakes import (
@@ -250,7 +251,7 @@ async def test_a_request_is_served_by_the_policy_that_it_came_under(
     resolver = stocked._transport.app.state.polyglyph.resolver  # type: ignore[attr-defined]
     pending = resolver.resolve("auto", script="Cyrl").pending
     await stocked.put(POLICY, json={"otherwise": {"plan": "home"}}, headers=ADMIN)
-    assert resolver.settle(pending, "Latn").plan == "to-latin"
+    assert resolver.settle(pending, Guessed(guess="probe", source="Latn")).plan == "to-latin"
 
 
 @pytest.mark.parametrize(
