@@ -11,7 +11,6 @@ from tests.server.fakes import (
     ADD,
     ADMIN,
     BAN,
-    BINDING,
     FORCE,
     GENERATING,
     OTHER_BINDING,
