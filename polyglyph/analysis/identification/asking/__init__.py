@@ -1,0 +1,1 @@
+"""Labelled runs, the asking side: prompts through a server, each with its trace and its labels."""

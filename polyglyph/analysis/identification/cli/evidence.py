@@ -1,0 +1,60 @@
+"""What a method reads, and what is to be read beside a claim about scripts."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from polyglyph.analysis.identification.identified import Identified
+
+if TYPE_CHECKING:
+    from polyglyph.analysis.evidence.counts import Counts
+    from polyglyph.analysis.identification.sides import Sides
+    from polyglyph.analysis.quantities.confounders import Confounders
+
+SCRIPT_COLUMNS = frozenset({"script", "request_script", "prompt_script"})
+
+
+def read(path: Path, labels: Path | None) -> "Counts":
+    """Read the evidence of a command; polars is imported only now, so that `--help` answers at once."""
+    from polyglyph.analysis.evidence.reading import read_evidence
+
+    return read_evidence(path, labels=labels)
+
+
+def beside_scripts(
+    found: Identified, counts: "Counts", sides: "Sides", path: Path, labels: Path | None = None
+) -> Identified:
+    """Put the confounders beside what was found by comparing scripts; anything else is left as it is.
+
+    Args:
+        found: By a method.
+        counts: The evidence.
+        sides: What was compared.
+        path: Of the evidence; traces say which tokens the scripts have in common.
+        labels: Of the traces.
+    """
+    if sides.column not in SCRIPT_COLUMNS:
+        return found
+    from polyglyph.analysis.evidence.labelled_trace import labelled_traces
+    from polyglyph.analysis.evidence.reading import has_traces
+    from polyglyph.analysis.quantities.confounders import confounders
+
+    others = sides.second or tuple(value for value in counts.values(sides.column) if value not in sides.first)
+    traces = labelled_traces(path, labels) if has_traces(path) else ()
+    measured = confounders(counts, sides.column, (*sides.first, *others), traces=traces)
+    statistics = {**found.statistics, "confounders": measured.to_json()}
+    return replace(found, statistics=statistics, notes=(*found.notes, _sentence(measured)))
+
+
+def _sentence(measured: "Confounders") -> str:
+    tokens = [f"{name} {value:.1f}" for name, value in measured.tokens_per_item.items() if isinstance(value, float)]
+    shared = [
+        f"{' and '.join(pair)} {overlap.weighted:.0%}"
+        for pair, overlap in measured.overlap.items()
+        if isinstance(overlap.weighted, float)
+    ]
+    known = [
+        *([f"tokens per parallel item: {', '.join(tokens)}"] if tokens else ["tokens per parallel item are not known"]),
+        *([f"tokens in common: {', '.join(shared)}"] if shared else ["tokens in common are not known"]),
+    ]
+    return f"what scripts differ in beside their letters: {'; '.join(known)}"

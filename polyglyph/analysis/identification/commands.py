@@ -1,0 +1,29 @@
+"""The command `polyglyph identify`: one subcommand per method of methods section 3, each from a module of its own."""
+
+import typer
+
+from polyglyph.analysis.identification.cli.ask import ask
+from polyglyph.analysis.identification.cli.contrast import contrast
+from polyglyph.analysis.identification.cli.core_experts import core_experts
+from polyglyph.analysis.identification.cli.finishing import finished
+from polyglyph.analysis.identification.cli.random_control import random_control
+from polyglyph.analysis.identification.cli.risk_difference import risk_difference
+from polyglyph.analysis.identification.cli.task_experts import task_experts
+
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="Find the experts of a behaviour, and write a plan, an expert set or a table.",
+)
+app.command("ask")(ask)
+app.command("contrast")(finished(contrast))
+app.command("core-experts")(finished(core_experts))
+app.command("random")(finished(random_control, has_controls=False))
+app.command("risk-difference")(finished(risk_difference))
+app.command("task-experts")(finished(task_experts))
+
+
+@app.callback()
+def root() -> None:
+    """Find the experts of a behaviour, and write a plan, an expert set or a table."""

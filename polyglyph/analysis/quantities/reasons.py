@@ -1,0 +1,12 @@
+"""Why a quantity cannot be computed: what documents write where an array holds NaN."""
+
+NEVER_SELECTED = "never selected"
+NEVER_ROUTED = "the layer routed no token"
+ONE_GROUP = "needs two groups or more"
+SELECTS_ALL = "every token selects every expert"
+NO_SEQUENCES = "needs traces: sums do not tell sequences apart"
+NO_WEIGHTS = "routing weights were not recorded"
+NO_VOCABULARY = "needs traces with token ids"
+NO_PARALLEL_ITEMS = "no item is in both groups"
+ONE_UNIT = "needs two items or sequences or more"
+NOTHING_VARIES = "selected for none or for all of the tokens"
