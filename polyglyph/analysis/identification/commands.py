@@ -6,6 +6,7 @@ from polyglyph.analysis.identification.cli.ask import ask
 from polyglyph.analysis.identification.cli.contrast import contrast
 from polyglyph.analysis.identification.cli.core_experts import core_experts
 from polyglyph.analysis.identification.cli.finishing import finished
+from polyglyph.analysis.identification.cli.library import library
 from polyglyph.analysis.identification.cli.random_control import random_control
 from polyglyph.analysis.identification.cli.risk_difference import risk_difference
 from polyglyph.analysis.identification.cli.task_experts import task_experts
@@ -19,6 +20,7 @@ app = typer.Typer(
 app.command("ask")(ask)
 app.command("contrast")(finished(contrast))
 app.command("core-experts")(finished(core_experts))
+app.command("library")(library)
 app.command("random")(finished(random_control, has_controls=False))
 app.command("risk-difference")(finished(risk_difference))
 app.command("task-experts")(finished(task_experts))
