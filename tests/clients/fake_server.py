@@ -319,16 +319,15 @@ class FakeServer:
             return Steering(), None
         parsed = parse_steering(body["steering"])
         if isinstance(parsed, str):
-            return Steering(), _echo(None, (), 0.0, PHASES)
+            return Steering(), _echo([], (), 0.0, PHASES)
         assert isinstance(parsed, SteeringRequest)
         plan_param = "steering" if isinstance(body["steering"], str) else "steering.plan"
-        assert not isinstance(parsed.plan, tuple)
-        plan = self._find(parsed.plan, param=plan_param) if parsed.plan else None
-        edits = (*(plan.edits if plan else ()), *parsed.edits)
+        plans = [self._find(name, param=plan_param) for name in parsed.plans]
+        edits = (*(edit for plan in plans for edit in plan.edits), *parsed.edits)
         check_edits(edits, MODEL, strength=parsed.strength, param="steering.edits")
-        phases = parsed.phases or (plan.phases if plan else PHASES)
+        phases = parsed.phases or (plans[0].phases if plans else PHASES)
         strength = parsed.strength or (1.0 if self.engine.faults.edits_at_strength_0 else 0.0)
-        return Steering(edits, strength, phases), _echo(plan, edits, parsed.strength, phases)
+        return Steering(edits, strength, phases), _echo(plans, edits, parsed.strength, phases)
 
 
 @contextmanager
@@ -451,11 +450,11 @@ def _set_entry(experts: ExpertSet) -> dict[str, Any]:
     }
 
 
-def _echo(plan: Plan | None, edits: tuple[Edit, ...], strength: float, phases: Any) -> SteeringEcho:
+def _echo(plans: list[Plan], edits: tuple[Edit, ...], strength: float, phases: Any) -> SteeringEcho:
     return SteeringEcho(
         applied=bool(edits) and strength != 0,
-        plan=plan.name if plan else None,
-        fingerprint=plan.fingerprint if plan else None,
+        plan=tuple(plan.name for plan in plans) if len(plans) > 1 else plans[0].name if plans else None,
+        fingerprint=plans[0].fingerprint if plans else None,
         strength=strength,
         phases=phases,
         source="request",

@@ -10,7 +10,7 @@ from polyglyph.clients.echo import steering_of
 from polyglyph.clients.exit_codes import ExitCode
 from polyglyph.contract.errors import UnknownExpertSetError
 from polyglyph.contract.expert_set import load_expert_set
-from tests.clients.fake_server import set_of
+from tests.clients.fake_server import plan_of, set_of
 
 READOUT = {
     "value": 0.75,
@@ -79,6 +79,13 @@ def test_a_response_names_every_plan_of_a_composition_and_every_dial():
     }
     assert "plan b + a;" in describe(steering_of({"steering": echo}))
     assert "plan core +0.5;" in describe(steering_of({"steering": echo | {"plan": None}}))
+
+
+def test_chat_takes_several_plans(terminal, server):
+    server.plans["other"] = plan_of("other")
+    outcome = terminal.run("chat", "Paris?", "--plan", "other, to-latin")
+    assert server.seen[-1].body["steering"]["plan"] == ["other", "to-latin"]
+    assert "plan other + to-latin;" in outcome.stderr
 
 
 @pytest.fixture

@@ -22,6 +22,8 @@ from polyglyph import __version__
 from polyglyph.contract.errors import StartupError, StorageUnavailableError
 from polyglyph.server.store.address import address_of
 from polyglyph.server.store.connections import make_engine
+from polyglyph.server.store.expert_set_rows import read_expert_sets
+from polyglyph.server.store.revisions import read_revision
 from polyglyph.server.store.tables import METADATA
 from tests.server.sums import KEY, make_ledger, num_tokens, open_at, sums
 
@@ -64,6 +66,26 @@ def test_the_migrations_make_the_tables_that_the_code_expects(tmp_path: Path, ur
         context = MigrationContext.configure(connection, opts={"compare_type": True})
         assert compare_metadata(context, METADATA) == []
     engine.dispose()
+
+
+def test_a_store_without_expert_sets_is_brought_up_to_date_and_keeps_what_it_holds(
+    tmp_path: Path, url: SecretStr | None
+):
+    store = open_at(tmp_path, url)
+    ledger = make_ledger(store)
+    ledger.add([sums(3)])
+    ledger.flush()
+    with store.write() as connection:
+        connection.execute(text("DROP TABLE expert_sets"))
+        connection.execute(text("DELETE FROM revisions WHERE subject = 'expert_sets'"))
+        connection.execute(text("UPDATE alembic_version SET version_num = '0001'"))
+    store.close()
+    again = open_at(tmp_path, url)
+    with again.read() as connection:
+        assert read_expert_sets(connection) == {}
+        assert read_revision(connection, "expert_sets") == 0
+    assert num_tokens(make_ledger(again)) == 3
+    again.close()
 
 
 def test_servers_that_start_together_on_an_empty_store_all_start(tmp_path: Path, url: SecretStr | None):
