@@ -190,6 +190,16 @@ async def test_a_dial_steers_as_its_edits_do_and_nothing_at_0(stocked: httpx.Asy
     assert (still["applied"], still["fingerprint"], still["dials"]) == (False, None, {"core": 0.0})
 
 
+async def test_a_server_without_inline_edits_takes_plans_and_dials(
+    settings: pytest.MonkeyPatch, start: Start, stocked: httpx.AsyncClient
+):
+    settings.setenv("POLYGLYPH_INLINE_EDITS", "0")
+    client = await start()
+    assert (await ask(client, {"plan": ["a", "b"], "dials": {"core": 0.5}}))["applied"] is True
+    body = question("/v1/completions", steering={"dials": {"core": 0.5}, "edits": [ADD]})
+    check_refusal(await client.post("/v1/completions", json=body), 400, param="steering.edits", code="invalid_steering")
+
+
 async def test_a_dial_times_a_weight_that_no_edit_could_hold_is_refused(client: httpx.AsyncClient):
     await put_set(client, experts=[{"layer": 0, "experts": [1], "weights": [1e5]}])
     body = question("/v1/completions", steering={"dials": {"core": 1.0}})
