@@ -6,6 +6,7 @@ from typing import Any
 from fastapi import FastAPI
 from pydantic import TypeAdapter
 
+from polyglyph.contract.expert_set import ExpertSet
 from polyglyph.contract.plan import Plan
 from polyglyph.contract.policy import Policy
 from polyglyph.contract.routing import RoutingEcho, RoutingRequest
@@ -27,6 +28,7 @@ def all_schemas() -> JsonObject:
     return {
         "plan": _schema_of(Plan),
         "policy": _schema_of(Policy),
+        "experts": _schema_of(ExpertSet),
         "request": {"steering": _steering_field(), "routing": _schema_of(RoutingRequest)},
         "response": {
             "steering": _schema_of(SteeringEcho, mode="serialization"),
