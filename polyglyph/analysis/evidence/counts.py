@@ -80,7 +80,7 @@ class Counts:
                     f"expected evidence with {column} = {' or '.join(values) or 'nothing'}, got none: {column} is "
                     f"{there} here{' in other rows' if set(values) & set(self.values(column)) else ''}"
                 )
-        return self._rows(np.flatnonzero(kept_N))
+        return self.take(np.flatnonzero(kept_N))
 
     def by(self, *columns: str) -> Groups:
         """Sum the rows by the values of one or more labels; groups are sorted by name.
@@ -143,6 +143,16 @@ class Counts:
         columns["group_tokens"] = self.tokens_N[row_R]
         return pl.concat([self.labels[row_R], pl.DataFrame(columns)], how="horizontal")
 
+    def take(self, rows: NDArray[np.int64]) -> "Counts":
+        """Give some of the rows, by their positions."""
+        return replace(
+            self,
+            labels=self.labels[rows],
+            tokens_N=self.tokens_N[rows],
+            selected_NLE=self.selected_NLE[rows],
+            weight_NLE=None if self.weight_NLE is None else self.weight_NLE[rows],
+        )
+
     def _column(self, column: str) -> pl.Series:
         if column not in self.labels.columns:
             raise EvidenceError(f"expected a label out of {', '.join(self.labels.columns)}, got {column!r}")
@@ -153,15 +163,6 @@ class Counts:
                 f"--by {column}, or use traces"
             )
         return series
-
-    def _rows(self, rows: NDArray[np.int64]) -> "Counts":
-        return replace(
-            self,
-            labels=self.labels[rows],
-            tokens_N=self.tokens_N[rows],
-            selected_NLE=self.selected_NLE[rows],
-            weight_NLE=None if self.weight_NLE is None else self.weight_NLE[rows],
-        )
 
     def _grouped(self, columns: Sequence[str]) -> tuple[list[tuple[str, ...]], list[NDArray[np.int64]]]:
         """Give the combinations of values that there are, sorted, and the rows of each."""

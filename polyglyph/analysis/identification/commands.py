@@ -3,12 +3,16 @@
 import typer
 
 from polyglyph.analysis.identification.cli.ask import ask
+from polyglyph.analysis.identification.cli.contrast import contrast
+from polyglyph.analysis.identification.cli.core_experts import core_experts
 from polyglyph.analysis.identification.cli.finishing import finished
 from polyglyph.analysis.identification.cli.npmi import npmi
 from polyglyph.analysis.identification.cli.outcomes import inconsistency, shared_knowledge
 from polyglyph.analysis.identification.cli.random_control import random_control
 from polyglyph.analysis.identification.cli.tcess import tcess
 from polyglyph.analysis.identification.cli.transliteration import transliteration
+from polyglyph.analysis.identification.cli.risk_difference import risk_difference
+from polyglyph.analysis.identification.cli.task_experts import task_experts
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -21,7 +25,11 @@ app.command("tcess")(finished(tcess))
 app.command("inconsistency")(finished(inconsistency))
 app.command("shared-knowledge")(finished(shared_knowledge))
 app.command("transliteration")(finished(transliteration))
+app.command("contrast")(finished(contrast))
+app.command("core-experts")(finished(core_experts))
 app.command("random")(finished(random_control, has_controls=False))
+app.command("risk-difference")(finished(risk_difference))
+app.command("task-experts")(finished(task_experts))
 
 
 @app.callback()

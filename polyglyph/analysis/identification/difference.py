@@ -4,18 +4,19 @@ Letters of shapes: N rows, L MoE layers, E experts, C cells, R resamples.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from polyglyph.analysis.identification.errors import IdentificationError
 from polyglyph.analysis.identification.sides import FIRST, SECOND, SIDE, Sides
 from polyglyph.analysis.identification.units import units_of
+from polyglyph.analysis.quantities.selection import routed_GL
 from polyglyph.analysis.statistics.array_bootstrap import bootstrap_difference
 from polyglyph.analysis.statistics.multiplicity import benjamini_hochberg
 from polyglyph.analysis.statistics.permutation import permutation_p
+from polyglyph.analysis.statistics.two_proportions import newcombe, two_proportion_p
 
 if TYPE_CHECKING:
     from polyglyph.analysis.evidence.counts import Counts
@@ -83,7 +84,7 @@ class Difference:
             "second": self.num_second,
             "items": self.num_items,
             "hypotheses": self.num_hypotheses,
-            "interval": "bootstrap 95 % over items" if self.num_items else "normal 95 %, tokens independent",
+            "interval": "bootstrap 95 % over items" if self.num_items else "Newcombe 95 %, tokens independent",
             "p": "permutation within items, two-sided" if self.num_items else "two proportions, tokens independent",
             "q": "Benjamini-Hochberg",
         }
@@ -113,10 +114,13 @@ def difference(
     split = sides.split(counts)
     groups = split.by(SIDE).pick(FIRST, SECOND)
     clusters = _clusters(copies, num_layers=split.model.layers)
-    if not split.has_sequences:
-        return _of_sums(groups.selected_GLE, groups.tokens_G, clusters)
-    rows = _with_tokens(split.summed_by("sequence", SIDE))
-    return _of_sequences(rows, clusters, weighting=weighting, seed=seed)
+    if split.has_sequences:
+        # A sequence without tokens on a side has no frequencies there.
+        rows = split.take(np.flatnonzero(split.tokens_N)).summed_by("sequence", SIDE)
+        found = _of_sequences(rows, clusters, weighting=weighting, seed=seed)
+    else:
+        found = _of_sums(groups.selected_GLE, groups.tokens_G, clusters)
+    return _without(found, np.flatnonzero(~routed_GL(groups.selected_GLE).all(axis=0)))
 
 
 def _of_sequences(rows: "Counts", clusters: Sequence[Sequence[int]], *, weighting: Weighting, seed: int) -> Difference:
@@ -134,8 +138,10 @@ def _of_sequences(rows: "Counts", clusters: Sequence[Sequence[int]], *, weightin
     # Copies of one expert are tested once, by the mean of their effects.
     tested_NCE = np.stack([sums_NLE[:, list(cluster)].mean(axis=1) for cluster in clusters], axis=1)
     units = units_of(tested_NCE.reshape(shape[0], -1), weights_N, is_first_N, items)
-    p_CE = permutation_p(*units, seed=seed).reshape(len(clusters), shape[2])
     num_items = len(set(items))
+    # Sequences of one item say nothing of others.
+    p_C = permutation_p(*units, seed=seed) if num_items > 1 else np.full(units.sums_UC.shape[1], np.nan)
+    p_CE = p_C.reshape(len(clusters), shape[2])
     notes = _notes(clusters, num_layers=shape[1])
     if num_items < LEAST_ITEMS:
         notes += (f"there are only {num_items} items: intervals and p say next to nothing",)
@@ -160,43 +166,41 @@ def _of_sums(
     selected_GLE: NDArray[np.int64], tokens_G: NDArray[np.int64], clusters: Sequence[Sequence[int]]
 ) -> Difference:
     """Two proportions per expert, every token independent: all that sums can say."""
-    from scipy.stats import norm
-
     first_LE, second_LE = (selected_GLE[side] / tokens_G[side] for side in (0, 1))
-    effect_LE = first_LE - second_LE
-    share_LE = selected_GLE.sum(axis=0) / tokens_G.sum()
-    apart_LE = sum(share_LE * (1 - share_LE) / number for number in tokens_G)
-    own_LE = first_LE * (1 - first_LE) / tokens_G[0] + second_LE * (1 - second_LE) / tokens_G[1]
-    reach_LE = norm.ppf(0.975) * np.sqrt(own_LE)
-    cluster_CE = np.stack([effect_LE[list(cluster)].mean(axis=0) for cluster in clusters])
-    # Copies are no independent evidence: the mean of their effects has the variance of one.
-    variance_CE = np.stack([apart_LE[list(cluster)].mean(axis=0) for cluster in clusters])
-    z_CE = np.divide(cluster_CE, np.sqrt(variance_CE), out=np.zeros_like(cluster_CE), where=variance_CE > 0)
+    num1, num2 = (int(number) for number in tokens_G)
+    low_LE, high_LE = newcombe(first_LE, second_LE, num1=num1, num2=num2)
+    # Copies are no independent evidence: their mean share is tested as that of one expert.
+    tested = (
+        np.stack([side_LE[list(cluster)].mean(axis=0) for cluster in clusters]) for side_LE in (first_LE, second_LE)
+    )
+    p_CE = two_proportion_p(*tested, num1=num1, num2=num2)
     return Difference(
         first_LE=first_LE,
         second_LE=second_LE,
-        effect_LE=effect_LE,
-        low_LE=effect_LE - reach_LE,
-        high_LE=effect_LE + reach_LE,
-        **_spread(2 * norm.sf(np.abs(z_CE)), clusters, num_layers=len(effect_LE)),
+        effect_LE=first_LE - second_LE,
+        low_LE=low_LE,
+        high_LE=high_LE,
+        **_spread(p_CE, clusters, num_layers=len(first_LE)),
         frequencies_LE=(first_LE + second_LE) / 2,
         unit="token",
-        num_first=int(tokens_G[0]),
-        num_second=int(tokens_G[1]),
+        num_first=num1,
+        num_second=num2,
         num_items=0,
-        num_hypotheses=z_CE.size,
-        notes=(*_notes(clusters, num_layers=len(effect_LE)), TOO_OPTIMISTIC),
+        num_hypotheses=int(np.isfinite(p_CE).sum()),
+        notes=(*_notes(clusters, num_layers=len(first_LE)), TOO_OPTIMISTIC),
     )
 
 
-def _with_tokens(rows: "Counts") -> "Counts":
-    """Leave out sequences without tokens on a side, which have no frequencies."""
-    if rows.tokens_N.all():
-        return rows
-    if not rows.tokens_N.any():
-        raise IdentificationError("no sequence has tokens to compare")
-    number = [str(index) if tokens else "" for index, tokens in enumerate(rows.tokens_N)]
-    return rows.with_label("__row", number).where(__row=[each for each in number if each])
+def _without(found: Difference, layers: NDArray[np.int64]) -> Difference:
+    """Say nothing of layers that one of the sides never routed."""
+    if not len(layers):
+        return found
+    masked = {name: getattr(found, name).copy() for name in ("effect_LE", "low_LE", "high_LE", "p_LE", "q_LE")}
+    for array_LE in masked.values():
+        array_LE[layers] = np.nan
+    masked["q_LE"] = np.fmax(masked["q_LE"], benjamini_hochberg(masked["p_LE"]))
+    note = f"layers {', '.join(map(str, layers))} were never routed on one of the sides: nothing is said of them"
+    return replace(found, **masked, notes=(*found.notes, note))
 
 
 def _clusters(copies: Sequence[Sequence[int]], *, num_layers: int) -> list[tuple[int, ...]]:

@@ -1,9 +1,11 @@
-"""What an expert set holds: experts with weights, and how their sum is read."""
+"""What an expert set holds before it has a name and a model: experts with weights, and how their sum is read."""
 
-from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
+
+from polyglyph.contract.expert_set import layer_experts
+from polyglyph.contract.plan import Phase
 
 WEIGHT_DECIMALS = 6
 
@@ -13,28 +15,27 @@ class ExpertWeights:
     """Experts of a readout, a dial or a guard.
 
     Attributes:
-        weights: By layer and expert; what the share of the expert's selections is multiplied with.
-        bias: Added to the sum; what a logistic function makes a probability of.
-        threshold: From which probability on the readout says yes; None for sets that are no readout.
+        weights: By layer and expert; what the expert's selection frequency is multiplied with.
+        bias: Added to the sum, which a logistic function then makes a probability of; None for sets without one.
+        threshold: From which readout on the set counts as present; None for none of its own.
+        phase: Whose tokens a readout is taken from.
         guard: The experts may not be banned.
     """
 
     weights: Mapping[tuple[int, int], float]
     bias: float | None = None
     threshold: float | None = None
+    phase: Phase = "prompt"
     guard: bool = False
 
-    def to_json(self) -> dict[str, Any]:
+    def fields(self) -> dict[str, Any]:
         """Give the fields of `polyglyph.experts/1` that say what is in the set."""
-        by_layer: dict[int, list[int]] = defaultdict(list)
-        for layer, expert in sorted(self.weights):
-            by_layer[layer].append(expert)
-        entries = [
-            {"layer": layer, "experts": experts, **self._weights(layer, experts)} for layer, experts in by_layer.items()
-        ]
-        optional = {"bias": self.bias, "threshold": self.threshold, "guard": self.guard or None}
-        return {"experts": entries} | {name: value for name, value in optional.items() if value is not None}
-
-    def _weights(self, layer: int, experts: list[int]) -> dict[str, list[float]]:
-        weights = [round(self.weights[layer, expert], WEIGHT_DECIMALS) for expert in experts]
-        return {} if all(weight == 1.0 for weight in weights) else {"weights": weights}
+        rounded = {pair: round(float(weight), WEIGHT_DECIMALS) for pair, weight in self.weights.items()}
+        is_plain = all(weight == 1.0 for weight in rounded.values())
+        return {
+            "experts": layer_experts(list(rounded) if is_plain else rounded),
+            "bias": None if self.bias is None else round(self.bias, WEIGHT_DECIMALS),
+            "threshold": None if self.threshold is None else round(self.threshold, WEIGHT_DECIMALS),
+            "phase": self.phase,
+            "guard": self.guard,
+        }

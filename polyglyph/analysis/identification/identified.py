@@ -15,6 +15,7 @@ from polyglyph import __version__
 from polyglyph.analysis.identification.errors import IdentificationError, NothingChosenError, UnboundPlanError
 from polyglyph.analysis.identification.expert_weights import ExpertWeights
 from polyglyph.contract.edits import check_edits
+from polyglyph.contract.expert_set import ExpertSet, parse_expert_set
 from polyglyph.contract.model import ModelBinding, ModelDescription, RouterDescription
 from polyglyph.contract.plan import PHASES, Edit, Phase, Plan, Provenance
 
@@ -128,18 +129,23 @@ class Identified:
         check_edits(plan.edits, self._routing(), strength=1.0, param="plan.edits")
         return plan
 
-    def expert_set(self, name: str) -> dict[str, Any]:
-        """Give the expert set of the chosen experts, `polyglyph.experts/1`, as plain JSON types; raises as `plan`."""
+    def expert_set(self, name: str) -> ExpertSet:
+        """Give the expert set of the chosen experts.
+
+        Raises:
+            NothingChosenError: No expert was chosen, or the method makes no expert set.
+            UnboundPlanError: The model's architecture is not known; `bound` says it.
+        """
         if self.experts is None or not self.experts.weights:
             raise NothingChosenError(f"{self.method}: {self._why_nothing('an expert set')}")
-        return {
+        document = {
             "schema": "polyglyph.experts/1",
             "name": name,
-            **({"description": self.description} if self.description else {}),
-            "model": self.binding.model_dump(mode="json"),
-            **self.experts.to_json(),
-            "provenance": self.provenance().model_dump(mode="json", exclude_none=True),
+            "description": self.description,
+            "model": self.binding,
+            "provenance": self.provenance(),
         }
+        return parse_expert_set(document | self.experts.fields())
 
     @property
     def binding(self) -> ModelBinding:

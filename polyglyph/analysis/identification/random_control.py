@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from polyglyph.analysis.evidence.model_shape import ModelShape
+from polyglyph.analysis.identification.errors import IdentificationError
 from polyglyph.analysis.identification.expert_table import expert_table
 from polyglyph.analysis.identification.identified import Identified
 from polyglyph.analysis.search.random_matched import frequency_bins, random_matched
@@ -31,12 +33,12 @@ def identify(plan: Plan, counts: "Counts", *, draw: int) -> Identified:
         A row per expert that the control edits; its score is its selection frequency.
 
     Raises:
-        IdentificationError: The evidence is of another model.
+        EvidenceError: The plan is of another model.
         NoControlError: Nothing can be dealt that differs from the plan.
     """
     frequencies_LE = overall_frequencies(counts)
-    observed = Identified(method=METHOD, model=counts.model, table=expert_table(frequencies_LE, frequencies_LE < 0, {}))
-    control = random_matched(plan, frequencies_LE, draw=draw) if observed.bound(plan.model) else plan
+    counts.model.check_same(ModelShape.of_binding(plan.model), what=f"plan '{plan.name}'")
+    control = random_matched(plan, frequencies_LE, draw=draw)
     chosen_LE = np.zeros(frequencies_LE.shape, dtype=bool)
     for edit in control.edits:
         chosen_LE[edit.layer, list(edit.experts)] = True
@@ -57,5 +59,7 @@ def identify(plan: Plan, counts: "Counts", *, draw: int) -> Identified:
 
 def overall_frequencies(counts: "Counts") -> NDArray[np.float64]:
     """Give how often each expert is selected over all rows, float64 [L, E]: what controls are matched on."""
+    if not counts.tokens_N.any():
+        raise IdentificationError("the evidence holds no tokens, so there are no frequencies to match a control on")
     frequencies_LE: NDArray[np.float64] = counts.selected_NLE.sum(axis=0, dtype=np.float64) / counts.tokens_N.sum()
     return frequencies_LE

@@ -55,9 +55,18 @@ class Sides:
         # Each by itself, so that a side without rows is refused by name.
         for value in (*self.first, *others):
             spanned.where(**{self.column: value})
+        for values in (self.first, others):
+            if not spanned.where(**{self.column: values}).tokens_N.any():
+                raise IdentificationError(
+                    f"{self.column} {' or '.join(values)} has no tokens{self._where}: ask more prompts"
+                )
         kept = spanned.where(**{self.column: (*self.first, *others)})
         is_first = kept.labels[self.column].is_in(list(self.first)).to_list()
         return kept.with_label(SIDE, [FIRST if each else SECOND for each in is_first])
+
+    @property
+    def _where(self) -> str:
+        return f" of the phase {' or '.join(self.spans)}" if self.spans else ""
 
     def to_json(self) -> dict[str, Any]:
         """Give it as plain JSON types."""

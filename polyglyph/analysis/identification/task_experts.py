@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from polyglyph.analysis.identification.choosing import Choosing
 from polyglyph.analysis.identification.difference import difference
@@ -102,7 +103,7 @@ def middle_layers(counts: "Counts") -> tuple[tuple[int, ...], tuple[str, ...]]:
     return bands_of(np.nan_to_num(information_L)).layers[Band.MIDDLE], ()
 
 
-def _why_none(effect_LE: np.ndarray, layers: Sequence[int], tau: float) -> str:  # type: ignore[type-arg]
+def _why_none(effect_LE: NDArray[np.float64], layers: Sequence[int], tau: float) -> str:
     middle = effect_LE[list(layers)] if layers else effect_LE
     return (
         f"no expert passes: the largest difference in layers {_span(layers)} is {middle.max():.3g}, and tau is {tau:g}"

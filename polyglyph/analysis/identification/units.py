@@ -46,14 +46,15 @@ def units_of(
     num_items = int(item_N.max()) + 1
     sides_I2 = np.zeros((num_items, 2), dtype=bool)
     sides_I2[item_N, is_first_N.astype(np.int64)] = True
-    is_paired_N = sides_I2.all(axis=1)[item_N]
+    is_paired_I: NDArray[np.bool_] = np.asarray(sides_I2.all(axis=1))
+    is_paired_N = is_paired_I[item_N]
     key_N = np.where(is_paired_N, num_items + np.arange(len(item_N)), item_N)
     _, row_U, unit_N = np.unique(key_N, return_index=True, return_inverse=True)
     sums_UC = np.zeros((len(row_U), sums_NC.shape[1]))
     np.add.at(sums_UC, unit_N, sums_NC.astype(np.float64))
     return Units(
         sums_UC=sums_UC,
-        weights_U=np.bincount(unit_N, weights_N.astype(np.float64)),
+        weights_U=np.bincount(unit_N, weights_N.astype(np.float64)).astype(np.float64),
         is_first_U=is_first_N[row_U],
         strata=[f"item {item_N[row]}" if is_paired_N[row] else _UNPAIRED for row in row_U],
     )

@@ -103,7 +103,7 @@ def _contents(
         }
         return {path: _json(plan.to_json()), **beside}
     if path.name.endswith(EXPERTS):
-        return {path: _json(found.expert_set(name or name_of(path)))}
+        return {path: _json(found.expert_set(name or name_of(path)).to_json())}
     data = io.BytesIO()
     if path.name.endswith(PARQUET):
         found.table.write_parquet(data)

@@ -14,6 +14,7 @@ from polyglyph.analysis.evaluation.plan_set import Pair
 from polyglyph.analysis.rules.errors import RuleError
 from polyglyph.analysis.rules.example import Example
 from polyglyph.analysis.rules.rule import FirstPass, Seen
+from polyglyph.analysis.statistics.multinomial import fit_multinomial
 from polyglyph.contract.model import ModelBinding
 from polyglyph.contract.plan import Plan
 from polyglyph.contract.probe_guess import Classifier, ProbeGuess, selection_shares
@@ -23,8 +24,6 @@ PENALTIES = (0.1, 1.0, 10.0)
 LEAST_EXAMPLES = 40
 """Examples of a query script from which on it has a classifier of its own."""
 COEFFICIENT_DECIMALS = 5
-MAX_ITERATIONS = 300
-"""Of the optimiser: on classes that can be separated it would go on for the last digits of a probability."""
 SMALLEST_SCALE = 1e-6
 
 
@@ -118,7 +117,7 @@ def _classifier(
     mean_F, scale_F = shares_NF.mean(axis=0), np.maximum(shares_NF.std(axis=0), SMALLEST_SCALE)
     # A feature that never varied tells nothing, and dividing by next to nothing would blow up what varies later.
     scale_F = np.where(shares_NF.std(axis=0) > SMALLEST_SCALE, scale_F, 1.0)
-    weights_CF, bias_C = _logistic((shares_NF - mean_F) / scale_F, target_N, num_scripts, penalty=penalty)
+    weights_CF, bias_C = fit_multinomial((shares_NF - mean_F) / scale_F, target_N, num_scripts, penalty=penalty)
     weights_CF = weights_CF / scale_F
     bias_C = bias_C - weights_CF @ mean_F
     shape = (num_scripts, model.layers, model.experts)
@@ -128,35 +127,3 @@ def _classifier(
             "bias": np.round(bias_C, COEFFICIENT_DECIMALS).tolist(),
         }
     )
-
-
-def _logistic(
-    features_NF: NDArray[np.float64], target_N: NDArray[np.int64], num_scripts: int, *, penalty: float
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Minimise cross entropy plus half the penalty times the squared weights; the bias is free."""
-    from scipy.optimize import minimize
-    from scipy.special import logsumexp
-
-    num_features = features_NF.shape[1]
-    aim_NC = np.eye(num_scripts)[target_N]
-
-    def loss(flat: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
-        parameters_CF = flat.reshape(num_scripts, num_features + 1)
-        weights_CF, bias_C = parameters_CF[:, :-1], parameters_CF[:, -1]
-        logits_NC = features_NF @ weights_CF.T + bias_C
-        logs_NC = logits_NC - logsumexp(logits_NC, axis=1, keepdims=True)
-        error_NC = np.exp(logs_NC) - aim_NC
-        slope_CF = np.concatenate(
-            [error_NC.T @ features_NF + penalty * weights_CF, error_NC.sum(axis=0)[:, None]], axis=1
-        )
-        return float(-(aim_NC * logs_NC).sum() + penalty / 2 * (weights_CF**2).sum()), slope_CF.reshape(-1)
-
-    found = minimize(
-        loss,
-        np.zeros(num_scripts * (num_features + 1)),
-        jac=True,
-        method="L-BFGS-B",
-        options={"maxiter": MAX_ITERATIONS},
-    )
-    parameters_CF = found.x.reshape(num_scripts, num_features + 1)
-    return parameters_CF[:, :-1], parameters_CF[:, -1]

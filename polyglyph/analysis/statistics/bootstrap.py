@@ -77,6 +77,11 @@ class Bootstrap:
         counts = (self._counts_RC[i : i + step].astype(np.float64) for i in range(0, len(self._counts_RC), step))
         return np.concatenate([chunk_RC @ sums_CK for chunk_RC in counts])
 
+    def multiplicities(self) -> Array:
+        """Give how often each resample draws each row, with its cluster: [R, N]."""
+        counts_RN: Array = self._counts_RC[:, self._member_N].astype(np.float64)
+        return counts_RN
+
     def estimate(self, columns_NK: ArrayLike, statistic: Statistic, *, otherwise: str) -> Figure:
         """Give a function of sums with its percentile 95 % interval.
 

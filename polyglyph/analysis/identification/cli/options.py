@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from polyglyph.analysis.evaluation.options import words_of
+from polyglyph.analysis.identification.editing import Editing, Operation
 from polyglyph.contract.plan import PHASES, Phase
 
 CHOOSING, EDITING, RESULT = "Choosing", "The plan's edits", "Result"
@@ -18,14 +19,9 @@ LabelsFile = Annotated[
     Path | None,
     typer.Option("--labels", help="A labels.jsonl for traces: labels by request; a labelled run has its own."),
 ]
-Operations = Annotated[
-    str | None,
-    typer.Option(
-        "--op",
-        metavar="[add|add_std|force|ban|scale]",
-        help="What the plan does with the chosen experts.",
-        rich_help_panel=EDITING,
-    ),
+Op = Annotated[
+    Operation | None,
+    typer.Option("--op", help="What the plan does with the chosen experts.", rich_help_panel=EDITING),
 ]
 Value = Annotated[
     float | None, typer.Option("--value", help="Of the operation, where it has one.", rich_help_panel=EDITING)
@@ -51,12 +47,12 @@ Top = Annotated[
     int | None, typer.Option("--top", min=1, help="Choose so many experts at most.", rich_help_panel=CHOOSING)
 ]
 Fdr = Annotated[
-    float | None,
+    float,
     typer.Option(
         "--fdr",
         min=0.0,
         max=1.0,
-        help="Choose only experts whose q (Benjamini-Hochberg) is at most this.",
+        help="Choose only experts whose q (Benjamini-Hochberg) is at most this; 1 for all.",
         rich_help_panel=CHOOSING,
     ),
 ]
@@ -67,15 +63,41 @@ Layers = Annotated[
     ),
 ]
 Seed = Annotated[int, typer.Option("--seed", min=0, help="Of resamples and permutations.", rich_help_panel=CHOOSING)]
-DEFAULT_PHASES = ",".join(PHASES)
+By = Annotated[str, typer.Option("--by", metavar="COLUMN", help="Label that tells the groups apart.")]
+Span = Annotated[
+    str | None,
+    typer.Option("--span", metavar="PHASE,...", help="Compare only tokens of these phases (default: all)."),
+]
+Copies = Annotated[
+    bool,
+    typer.Option(
+        "--copies/--no-copies",
+        help="Look for layers whose experts of the same index are copies of one another, and test those once.",
+        rich_help_panel=CHOOSING,
+    ),
+]
+ALL_PHASES = ",".join(PHASES)
+DEFAULT_FDR = 0.05
 
 
-def phases_of(value: str) -> tuple[Phase, ...]:
-    """Read `--phases`."""
-    words = words_of(value, "--phases")
+def editing_of(op: Operation | None, value: float | None, renormalize: bool | None, *, default: Editing) -> Editing:  # noqa: FBT001 - the option's own value
+    """Read `--op`, `--value` and `--renormalize`; the method's own operation stands unless another is named."""
+    if op is None or op is default.op:
+        return Editing(op=default.op, value=default.value if value is None else value, renormalize=renormalize)
+    return Editing(op=op, value=value, renormalize=renormalize)
+
+
+def spans_of(value: str | None) -> tuple[str, ...]:
+    """Read `--span`; none for all phases."""
+    return () if value is None else phases_of(value, "--span")
+
+
+def phases_of(value: str, option: str = "--phases") -> tuple[Phase, ...]:
+    """Read phases with commas between them."""
+    words = words_of(value, option)
     unknown = [word for word in words if word not in PHASES]
     if unknown:
-        raise typer.BadParameter(f"--phases: expected {', '.join(PHASES)} with commas between, got {unknown[0]!r}")
+        raise typer.BadParameter(f"{option}: expected {', '.join(PHASES)} with commas between, got {unknown[0]!r}")
     return tuple(phase for phase in PHASES if phase in words)
 
 

@@ -1,0 +1,77 @@
+"""`polyglyph identify risk-difference`."""
+
+from typing import Annotated
+
+import typer
+
+from polyglyph.analysis.evaluation.options import words_of
+from polyglyph.analysis.identification.cli.evidence import copies_in, read
+from polyglyph.analysis.identification.cli.options import (
+    ALL_PHASES,
+    DEFAULT_FDR,
+    By,
+    Copies,
+    EvidencePath,
+    Fdr,
+    LabelsFile,
+    Layers,
+    Op,
+    Phases,
+    Renormalize,
+    Seed,
+    Span,
+    Top,
+    Value,
+    editing_of,
+    layers_of,
+    phases_of,
+    spans_of,
+)
+from polyglyph.analysis.identification.identified import Identified
+
+
+def risk_difference(
+    evidence: EvidencePath,
+    *,
+    first: Annotated[str, typer.Option("--first", metavar="VALUE,...", help="The group whose experts are promoted.")],
+    second: Annotated[
+        str | None,
+        typer.Option("--second", metavar="VALUE,...", help="The group it is compared with (default: all others)."),
+    ] = None,
+    by: By = "label",
+    span: Span = None,
+    labels: LabelsFile = None,
+    top: Top = 20,
+    fdr: Fdr = DEFAULT_FDR,
+    layers: Layers = None,
+    copies: Copies = True,
+    seed: Seed = 0,
+    op: Op = None,
+    value: Value = None,
+    renormalize: Renormalize = None,
+    phases: Phases = ALL_PHASES,
+) -> Identified:
+    """Experts that tokens of one group select more often, or less, than those of another (SteerMoE).
+
+    Ranked by a(first) - a(second) over all layers. The plan forces what the first group selects more, at most k in a
+    layer, and bans what it selects less.
+    """
+    from polyglyph.analysis.identification.choosing import Choosing
+    from polyglyph.analysis.identification.risk_difference import DEFAULT_EDITING, identify
+    from polyglyph.analysis.identification.sides import Sides
+
+    counts = read(evidence, labels)
+    return identify(
+        counts,
+        Sides(
+            column=by,
+            first=words_of(first, "--first"),
+            second=words_of(second, "--second") if second else (),
+            spans=spans_of(span),
+        ),
+        choosing=Choosing(top=top, fdr=fdr, layers=layers_of(layers)),
+        editing=editing_of(op, value, renormalize, default=DEFAULT_EDITING),
+        phases=phases_of(phases),
+        copies=copies_in(counts, column=by, looks=copies),
+        seed=seed,
+    )
