@@ -13,6 +13,10 @@ from polyglyph.analysis.identification.cli.tcess import tcess
 from polyglyph.analysis.identification.cli.transliteration import transliteration
 from polyglyph.analysis.identification.cli.risk_difference import risk_difference
 from polyglyph.analysis.identification.cli.task_experts import task_experts
+from polyglyph.analysis.identification.cli.risk_difference import risk_difference
+from polyglyph.analysis.identification.cli.task_experts import task_experts
+from polyglyph.analysis.identification.cli.tcess import tcess
+from polyglyph.analysis.identification.cli.transliteration import transliteration
 
 app = typer.Typer(
     no_args_is_help=True,

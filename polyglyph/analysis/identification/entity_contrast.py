@@ -163,6 +163,7 @@ def _common_items(
     items = set.intersection(*(set(seen[name]) for name in names))
     if not items:
         raise IdentificationError(
-            f"no entity was asked about in all of {', '.join(names)}: give prompts of one entity the same 'item'{left_out}"
+            f"no entity was asked about in all of {', '.join(names)}: give prompts of one entity the same 'item'"
+            f"{left_out}"
         )
     return tuple(sorted(items))

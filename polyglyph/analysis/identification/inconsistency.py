@@ -4,29 +4,30 @@ Letters of shapes: F facts, L MoE layers, E experts.
 """
 
 from collections import Counter
-from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
+from polyglyph.analysis.identification.choosing import Choosing
 from polyglyph.analysis.identification.editing import Editing, Operation
 from polyglyph.analysis.identification.expert_table import expert_table
 from polyglyph.analysis.identification.expert_weights import ExpertWeights
 from polyglyph.analysis.identification.identified import Identified
 from polyglyph.analysis.identification.outcome_contrast import OutcomeContrast, contrast_outcomes
-from polyglyph.analysis.identification.paired_facts import bounds_of_means
+from polyglyph.analysis.identification.paired_facts import bounds_of_means, two_sided_p
 from polyglyph.analysis.identification.random_control import overall_frequencies
-from polyglyph.analysis.identification.top_experts import layer_mask, top_experts
+from polyglyph.analysis.identification.tested_layers import layer_mask
 from polyglyph.analysis.statistics.multiplicity import benjamini_hochberg
-from polyglyph.analysis.statistics.sign_test import sign_test
+from polyglyph.analysis.statistics.sign_test import signs
 from polyglyph.contract.plan import PHASES, Phase
 
 if TYPE_CHECKING:
     from polyglyph.analysis.evidence.counts import Counts
 
 METHOD = "inconsistency"
-FDR = 0.05
+DEFAULT_CHOOSING = Choosing()
+DEFAULT_EDITING = Editing(op=Operation.ADD_STD, value=0.5)
 OPPOSED = frozenset({Operation.ADD, Operation.ADD_STD, Operation.FORCE})
 """Operations that have an opposite, so that a plan can tell experts to demote from those to promote."""
 LOPSIDED = 0.2
@@ -37,12 +38,10 @@ Array = NDArray[np.float64]
 
 def identify(
     counts: "Counts",
-    editing: Editing,
+    editing: Editing = DEFAULT_EDITING,
     *,
     phases: tuple[Phase, ...] = PHASES,
-    top: int | None = None,
-    fdr: float = FDR,
-    layers: Sequence[int] | None = None,
+    choosing: Choosing = DEFAULT_CHOOSING,
     seed: int = 0,
 ) -> Identified:
     """Contrast the prompts of facts that are answered in one script and missed in another.
@@ -52,9 +51,7 @@ def identify(
         editing: What the plan does with experts that answered questions select more; those that missed ones select
             more get the opposite, and none under `ban` and `scale`, which have no opposite.
         phases: Of the plan.
-        top: How many experts at most, by magnitude.
-        fdr: Largest q of a chosen expert.
-        layers: To choose from.
+        choosing: Which experts are chosen, by magnitude.
         seed: Of the bootstrap.
 
     Raises:
@@ -62,14 +59,15 @@ def identify(
     """
     contrast = contrast_outcomes(counts)
     allowed_LE = np.broadcast_to(
-        layer_mask(layers, num_layers=counts.model.layers)[:, None], contrast.difference_FLE.shape[1:]
+        layer_mask(choosing.layers, num_layers=counts.model.layers)[:, None], contrast.difference_FLE.shape[1:]
     )
     mean_LE = contrast.difference_FLE.mean(axis=0)
-    p_LE = np.where(allowed_LE, sign_test(contrast.difference_FLE), np.nan)
+    p_LE = np.where(allowed_LE, two_sided_p(contrast.difference_FLE), np.nan)
     q_LE = benjamini_hochberg(p_LE)
+    more_LE, less_LE = signs(contrast.difference_FLE)
     low_LE, high_LE = bounds_of_means(contrast.difference_FLE, seed=seed)
-    wanted_LE = (q_LE <= fdr) & (mean_LE != 0 if editing.op in OPPOSED else mean_LE > 0)
-    chosen_LE = top_experts(np.abs(mean_LE), wanted_LE, top=top)
+    wanted_LE = allowed_LE & (mean_LE != 0 if editing.op in OPPOSED else mean_LE > 0)
+    chosen_LE = choosing.choose(mean_LE, q_LE, passes_LE=wanted_LE)
     sign_LE = np.sign(mean_LE) * chosen_LE
     return Identified(
         method=METHOD,
@@ -82,8 +80,8 @@ def identify(
                 "high": high_LE,
                 "p": p_LE,
                 "q": q_LE,
-                "facts_more": (contrast.difference_FLE > 0).sum(axis=0),
-                "facts_less": (contrast.difference_FLE < 0).sum(axis=0),
+                "facts_more": more_LE,
+                "facts_less": less_LE,
             },
         ),
         edits=editing.edits(sign_LE),
@@ -95,14 +93,12 @@ def identify(
         ),
         frequencies_LE=overall_frequencies(counts),
         parameters={
-            "top": top,
-            "fdr": fdr,
-            "layers": None if layers is None else list(layers),
+            **choosing.to_json(),
             "seed": seed,
             **editing.to_json(),
         },
         statistics=statistics_of(contrast),
-        notes=notes_of(contrast, q_LE, fdr=fdr),
+        notes=notes_of(contrast, q_LE, fdr=choosing.fdr),
         evidence_sha256=counts.digest,
         description="Experts that a question's tokens select more where the fact is answered than where it is missed.",
     )
@@ -130,13 +126,13 @@ def notes_of(contrast: OutcomeContrast, q_LE: Array, *, fdr: float) -> tuple[str
     least = 2.0 ** (1 - len(contrast.facts))
     if least > fdr:
         notes.append(
-            f"with {len(contrast.facts)} facts no p can be below {least:.3g}: ask more facts of which some script knows "
-            "the answer and some does not"
+            f"with {len(contrast.facts)} facts no p can be below {least:.3g}: ask more facts of which some "
+            "script knows the answer and some does not"
         )
     if (script := _lopsided(contrast)) is not None:
         notes.append(
-            f"facts are answered in {script} far more often than missed in it: what is found may be the experts of that "
-            "script rather than of answering"
+            f"facts are answered in {script} far more often than missed in it: what is found may be the experts of "
+            "that script rather than of answering"
         )
     if not (q_LE <= fdr).any():
         notes.append(f"no expert's q is {fdr:g} or less: outcomes do not differ in routing more than chance has it")
@@ -154,4 +150,3 @@ def _lopsided(contrast: OutcomeContrast) -> str | None:
     )
     script, most = max(excess.items(), key=lambda each: each[1])
     return script if most > LOPSIDED else None
-

@@ -19,7 +19,10 @@ from polyglyph.routing.scripts import is_script_of_text
 
 Kind = Literal["text", "phase", "script"]
 
-_MARKER = re.compile(r"(?P<sign>[+-]?)(?P<name>[A-Za-z0-9][A-Za-z0-9._-]*)=(?:(?P<kind>text|phase|script):)?(?P<what>.+)")
+_CODE = re.compile("[A-Z][a-z]{3}")
+_MARKER = re.compile(
+    r"(?P<sign>[+-]?)(?P<name>[A-Za-z0-9][A-Za-z0-9._-]*)=(?:(?P<kind>text|phase|script):)?(?P<what>.+)"
+)
 
 
 @dataclass(frozen=True)
@@ -47,7 +50,7 @@ class Marker:
             IdentificationError: It is told by text, and there is no tokenizer.
         """
         if self.kind == "phase":
-            is_phase_n: NDArray[np.bool_] = trace.phases == PHASES.index(self.what)  # type: ignore[arg-type]
+            is_phase_n: NDArray[np.bool_] = trace.phases == PHASES.index(self.what)
             return is_phase_n
         if self.kind == "script":
             return np.array([script == self.what for script in trace.scripts], dtype=np.bool_)
@@ -72,13 +75,18 @@ def parse_marker(written: str) -> Marker:
     kind, what = found["kind"] or "text", found["what"]
     if kind == "phase" and what not in PHASES:
         raise IdentificationError(f"--marker {written!r}: expected a phase, {', '.join(PHASES)}, got {what!r}")
-    if kind == "script" and not is_script_of_text(what):
+    if kind == "script" and not is_code(what):
         raise IdentificationError(f"--marker {written!r}: expected an ISO 15924 code such as Latn, got {what!r}")
     try:
         re.compile(what)
     except re.error as error:
         raise IdentificationError(f"--marker {written!r}: no regular expression: {error}") from error
     return Marker(found["name"], kind, what, -1 if found["sign"] == "-" else 1)  # type: ignore[arg-type]
+
+
+def is_code(text: str) -> bool:
+    """Tell an ISO 15924 code from ICU's other names of scripts, such as `Latin`."""
+    return _CODE.fullmatch(text) is not None and is_script_of_text(text)
 
 
 def parse_markers(written: Sequence[str]) -> tuple[Marker, ...]:

@@ -22,7 +22,7 @@ def model_tokenizer(folder: Path | None, model: Shape) -> TokenTexts:
     organism = load_plan(next(bundled_plans().glob(f"*{SUFFIX}"))).model
     if model.fingerprint != organism.fingerprint:
         raise IdentificationError(
-            f"the traces are of the model {model.fingerprint[:19]}, not of the bundled organism: name the folder of its "
-            "tokenizer with --tokenizer, to read the text of its tokens"
+            f"the traces are of the model {model.fingerprint[:19]}, not of the bundled organism: name the folder of "
+            "its tokenizer with --tokenizer, to read the text of its tokens"
         )
     return read_tokenizer(bundled_organism())

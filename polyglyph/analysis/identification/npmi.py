@@ -3,25 +3,25 @@
 Letters of shapes: S sequences, C classes of markers, L MoE layers, E experts, R resamples.
 """
 
-from collections.abc import Sequence
-
 import numpy as np
 from numpy.typing import NDArray
 
-from polyglyph.analysis.identification.editing import Editing
+from polyglyph.analysis.identification.choosing import Choosing
+from polyglyph.analysis.identification.editing import Editing, Operation
 from polyglyph.analysis.identification.expert_table import expert_table
 from polyglyph.analysis.identification.expert_weights import ExpertWeights
 from polyglyph.analysis.identification.identified import Identified
 from polyglyph.analysis.identification.intervals import percentile_interval
 from polyglyph.analysis.identification.marker_counts import MarkerCounts
-from polyglyph.analysis.identification.top_experts import layer_mask, top_experts
+from polyglyph.analysis.identification.tested_layers import layer_mask
 from polyglyph.analysis.statistics.bootstrap import Bootstrap
 from polyglyph.analysis.statistics.marker_permutation import marker_permutation_p
 from polyglyph.analysis.statistics.multiplicity import benjamini_hochberg
 from polyglyph.contract.plan import PHASES, Phase
 
 METHOD = "npmi"
-TOP, FDR = 2, 0.05
+DEFAULT_CHOOSING = Choosing(top=2)
+DEFAULT_EDITING = Editing(op=Operation.SCALE, value=64.0, renormalize=False)
 
 Array = NDArray[np.float64]
 
@@ -50,12 +50,10 @@ def npmi(hits: NDArray[np.generic], markers: Array, active: Array, tokens: Array
 
 def identify(
     counts: MarkerCounts,
-    editing: Editing,
+    editing: Editing = DEFAULT_EDITING,
     *,
     phases: tuple[Phase, ...] = PHASES,
-    top: int | None = TOP,
-    fdr: float = FDR,
-    layers: Sequence[int] | None = None,
+    choosing: Choosing = DEFAULT_CHOOSING,
     seed: int = 0,
     evidence_sha256: str | None = None,
 ) -> Identified:
@@ -68,19 +66,17 @@ def identify(
         counts: From traces.
         editing: What the plan does with the chosen ones.
         phases: Of the plan.
-        top: How many at most, of the whole model.
-        fdr: Largest q of a chosen expert; 1 chooses by score alone, as RICE does.
-        layers: To choose from.
+        choosing: Two of the whole model at most unless told otherwise; with a rate of 1 by score alone, as RICE does.
         seed: Of the bootstrap.
         evidence_sha256: For provenance.
     """
-    allowed_L = layer_mask(layers, num_layers=counts.model.layers)
+    allowed_L = layer_mask(choosing.layers, num_layers=counts.model.layers)
     by_class_CLE, score_LE = _scores(counts)
     p_CLE = _p_values(counts)
     p_LE = np.where(np.isfinite(score_LE) & allowed_L[:, None], p_CLE.max(axis=0), np.nan)
     q_LE = benjamini_hochberg(p_LE)
     low_LE, high_LE = _intervals(counts, seed=seed)
-    chosen_LE = top_experts(score_LE, (q_LE <= fdr) & (score_LE > 0), top=top)
+    chosen_LE = choosing.choose(score_LE, q_LE, passes_LE=allowed_L[:, None] & (score_LE > 0))
     classes = {f"npmi_{marker.name}": by_class_CLE[index] for index, marker in enumerate(counts.markers)}
     active_LE = counts.active_SLE.sum(axis=0)
     return Identified(
@@ -97,15 +93,15 @@ def identify(
         experts=ExpertWeights(weights={(int(layer), int(expert)): 1.0 for layer, expert in np.argwhere(chosen_LE)}),
         frequencies_LE=active_LE / counts.tokens_S.sum(),
         parameters={
-            "markers": [f"{'+' if each.sign > 0 else '-'}{each.name}={each.kind}:{each.what}" for each in counts.markers],
-            "top": top,
-            "fdr": fdr,
-            "layers": None if layers is None else list(layers),
+            "markers": [
+                f"{'+' if each.sign > 0 else '-'}{each.name}={each.kind}:{each.what}" for each in counts.markers
+            ],
+            **choosing.to_json(),
             "seed": seed,
             **editing.to_json(),
         },
         statistics=_statistics(counts),
-        notes=_notes(counts, q_LE, fdr=fdr),
+        notes=_notes(counts, q_LE, fdr=choosing.fdr),
         evidence_sha256=evidence_sha256,
         description=f"Experts that go with {', '.join(marker.name for marker in counts.markers if marker.sign > 0)}.",
     )
@@ -117,7 +113,8 @@ def _scores(counts: MarkerCounts) -> tuple[Array, Array]:
     active_LE = counts.active_SLE.sum(axis=0).astype(np.float64)
     tokens = counts.tokens_S.sum().astype(np.float64)
     by_class_CLE = npmi(counts.hits_SCLE.sum(axis=0), markers_C11, active_LE, tokens)
-    return by_class_CLE, np.tensordot(_signs(counts), by_class_CLE, axes=1)
+    score_LE: Array = np.einsum("c,cle->le", _signs(counts), by_class_CLE)
+    return by_class_CLE, score_LE
 
 
 def _signs(counts: MarkerCounts) -> Array:
@@ -177,8 +174,8 @@ def _notes(counts: MarkerCounts, q_LE: Array, *, fdr: float) -> tuple[str, ...]:
         notes.append(f"{counts.num_left_out} tokens are left out: steered, or served from the prefix cache")
     if any(marker.kind != "text" for marker in counts.markers):
         notes.append(
-            "phases and scripts come in runs of tokens, which the permutation takes for independent: its p is too small; "
-            "trust the interval, which is over items"
+            "phases and scripts come in runs of tokens, which the permutation takes for independent: its p is too "
+            "small; trust the interval, which is over items"
         )
     if len(set(counts.clusters)) < 2:
         notes.append("intervals cannot be computed: all tokens are of one item")

@@ -1,4 +1,4 @@
-"""Intervals of means over facts, for every expert at once.
+"""Differences within facts, for every expert at once: sign tests and intervals of their means over facts.
 
 Letters of shapes: F facts, L MoE layers, E experts.
 """
@@ -8,8 +8,25 @@ from numpy.typing import NDArray
 
 from polyglyph.analysis.identification.intervals import percentile_interval
 from polyglyph.analysis.statistics.bootstrap import Bootstrap
+from polyglyph.analysis.statistics.sign_test import sign_test, signs
 
 Array = NDArray[np.float64]
+
+
+def two_sided_p(values_FLE: Array) -> Array:
+    """Give the sign test's p of each expert; NaN where no fact differs, so that there is nothing to test."""
+    more_LE, less_LE = signs(values_FLE)
+    return np.where(more_LE + less_LE > 0, sign_test(more_LE, less_LE), np.nan)
+
+
+def one_sided_p(values_FLE: Array) -> Array:
+    """Give the chance of as many facts above 0 where a fact is as likely to be below; NaN where no fact differs."""
+    from scipy.special import bdtrc
+
+    more_LE, less_LE = signs(values_FLE)
+    differing_LE = more_LE + less_LE
+    p_LE: Array = np.asarray(bdtrc(more_LE - 1.0, differing_LE.astype(int), 0.5), dtype=np.float64)
+    return np.where(differing_LE > 0, p_LE, np.nan)
 
 
 def bounds_of_means(values_FLE: Array, *, seed: int) -> tuple[Array, Array]:

@@ -4,35 +4,37 @@ Letters of shapes: G scripts, L MoE layers, E experts.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from polyglyph.analysis.evidence.labels import PROMPT_SCRIPT
-from polyglyph.analysis.identification.editing import Editing
+from polyglyph.analysis.identification.choosing import Choosing
+from polyglyph.analysis.identification.editing import Editing, Operation
 from polyglyph.analysis.identification.errors import IdentificationError
 from polyglyph.analysis.identification.expert_table import expert_table
 from polyglyph.analysis.identification.expert_weights import ExpertWeights
 from polyglyph.analysis.identification.identified import Identified
 from polyglyph.analysis.identification.inconsistency import notes_of, statistics_of
 from polyglyph.analysis.identification.outcome_contrast import contrast_outcomes
-from polyglyph.analysis.identification.paired_facts import bounds_of_means
+from polyglyph.analysis.identification.paired_facts import bounds_of_means, two_sided_p
 from polyglyph.analysis.identification.random_control import overall_frequencies
-from polyglyph.analysis.identification.top_experts import layer_mask, top_experts
+from polyglyph.analysis.identification.tested_layers import layer_mask
 from polyglyph.analysis.quantities.divergence import js_mean_L
 from polyglyph.analysis.quantities.shared import shared_LE, why_none_can_be_shared
 from polyglyph.analysis.search.bands import Band, bands_of
 from polyglyph.analysis.statistics.multiplicity import benjamini_hochberg
-from polyglyph.analysis.statistics.sign_test import sign_test
 from polyglyph.contract.plan import PHASES, Phase
 
 if TYPE_CHECKING:
     from polyglyph.analysis.evidence.counts import Counts
 
 METHOD = "shared-knowledge"
-TOP, LEAST, FDR = 20, 10, 0.05
+LEAST = 10
+DEFAULT_CHOOSING = Choosing(top=20)
+DEFAULT_EDITING = Editing(op=Operation.ADD_STD, value=0.5)
 
 Array = NDArray[np.float64]
 
@@ -90,12 +92,10 @@ def share(counts: "Counts", scripts: Sequence[str] | None = None) -> Sharing:
 
 def identify(
     counts: "Counts",
-    editing: Editing,
+    editing: Editing = DEFAULT_EDITING,
     *,
     phases: tuple[Phase, ...] = PHASES,
-    top: int | None = TOP,
-    fdr: float = FDR,
-    layers: Sequence[int] | None = None,
+    choosing: Choosing = DEFAULT_CHOOSING,
     scripts: Sequence[str] | None = None,
     seed: int = 0,
 ) -> Identified:
@@ -109,9 +109,7 @@ def identify(
         counts: As `inconsistency` takes them.
         editing: What the plan does with the chosen ones.
         phases: Of the plan.
-        top: How many at most.
-        fdr: Largest q of a chosen expert.
-        layers: In place of the valley's.
+        choosing: Which experts are chosen, at most 20 unless told otherwise; its layers in place of the valley's.
         scripts: To be shared by; those that were asked in unless given.
         seed: Of the bootstrap.
 
@@ -120,13 +118,14 @@ def identify(
     """
     sharing = share(counts, scripts)
     contrast = contrast_outcomes(counts)
-    in_layers_L = layer_mask(sharing.middle if layers is None else layers, num_layers=counts.model.layers)
+    choosing = replace(choosing, layers=sharing.middle if choosing.layers is None else choosing.layers)
+    in_layers_L = layer_mask(choosing.layers, num_layers=counts.model.layers)
     candidate_LE = sharing.shared_LE & in_layers_L[:, None]
     mean_LE = contrast.difference_FLE.mean(axis=0)
-    p_LE = np.where(candidate_LE, sign_test(contrast.difference_FLE), np.nan)
+    p_LE = np.where(candidate_LE, two_sided_p(contrast.difference_FLE), np.nan)
     q_LE = benjamini_hochberg(p_LE)
     score_LE = 1 / (_ranks(sharing.least_LE, candidate_LE) * _ranks(mean_LE, candidate_LE))
-    chosen_LE = top_experts(score_LE, (q_LE <= fdr) & (mean_LE > 0), top=top)
+    chosen_LE = choosing.choose(score_LE, q_LE, passes_LE=candidate_LE & (mean_LE > 0))
     low_LE, high_LE = bounds_of_means(contrast.difference_FLE, seed=seed)
     return Identified(
         method=METHOD,
@@ -150,9 +149,7 @@ def identify(
         experts=ExpertWeights(weights={(int(layer), int(expert)): 1.0 for layer, expert in np.argwhere(chosen_LE)}),
         frequencies_LE=overall_frequencies(counts),
         parameters={
-            "top": top,
-            "fdr": fdr,
-            "layers": np.flatnonzero(in_layers_L).tolist(),
+            **choosing.to_json(),
             "scripts": list(sharing.scripts),
             "seed": seed,
             **editing.to_json(),
@@ -163,7 +160,7 @@ def identify(
             "num_candidates": int(candidate_LE.sum()),
             "divergence_by_layer": [round(float(bits), 5) for bits in np.nan_to_num(sharing.divergence_L)],
         },
-        notes=(*_notes(candidate_LE, chosen_LE), *notes_of(contrast, q_LE, fdr=fdr)),
+        notes=(*_notes(candidate_LE, chosen_LE), *notes_of(contrast, q_LE, fdr=choosing.fdr)),
         evidence_sha256=counts.digest,
         description="Experts that all scripts share in the middle layers and that answered facts select more.",
     )

@@ -137,7 +137,7 @@ def _notes(sums: TcessSums, kept: int, routed_L: NDArray[np.bool_]) -> tuple[str
         notes.append("intervals cannot be computed: all tokens are of one item")
     if kept >= sums.model.experts:
         notes.append(
-            f"all {sums.model.experts} experts of a layer are kept (a token selects {sums.model.top_k}), so none is left "
-            "to ban"
+            f"all {sums.model.experts} experts of a layer are kept (a token selects {sums.model.top_k}), so none is "
+            "left to ban"
         )
     return tuple(notes)

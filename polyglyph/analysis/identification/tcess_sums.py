@@ -134,9 +134,9 @@ def sum_scores(
 def _scores_of(trace: SequenceTrace) -> NDArray[np.floating]:
     if trace.probabilities is None:
         raise IdentificationError(
-            f"the trace of request {trace.request_id} has no router scores, and the weights of the selected experts tell "
-            "their logits only up to a constant of each token: ask again with 'polyglyph identify ask --scores', or with "
-            "\"probabilities\": true beside the tokens of \"routing\""
+            f"the trace of request {trace.request_id} has no router scores, and the weights of the selected experts "
+            "tell their logits only up to a constant of each token: ask again with 'polyglyph identify ask --scores', "
+            'or with "probabilities": true beside the tokens of "routing"'
         )
     return trace.probabilities
 

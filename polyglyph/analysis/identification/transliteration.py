@@ -3,37 +3,34 @@
 Letters of shapes: G scripts, X entities, L MoE layers, E experts.
 """
 
-from collections.abc import Sequence
-
 import numpy as np
 from numpy.typing import NDArray
 
-from polyglyph.analysis.identification.editing import Editing
+from polyglyph.analysis.identification.choosing import Choosing
+from polyglyph.analysis.identification.editing import Editing, Operation
 from polyglyph.analysis.identification.entity_contrast import EntityContrast
 from polyglyph.analysis.identification.expert_table import expert_table
 from polyglyph.analysis.identification.expert_weights import ExpertWeights
 from polyglyph.analysis.identification.identified import Identified
 from polyglyph.analysis.identification.intervals import percentile_interval
-from polyglyph.analysis.identification.paired_facts import resampled_means
-from polyglyph.analysis.identification.top_experts import layer_mask, top_experts
+from polyglyph.analysis.identification.paired_facts import one_sided_p, resampled_means
+from polyglyph.analysis.identification.tested_layers import layer_mask
 from polyglyph.analysis.statistics.multiplicity import benjamini_hochberg
-from polyglyph.analysis.statistics.sign_test import sign_test
 from polyglyph.contract.plan import PHASES, Phase
 
 METHOD = "transliteration"
-FDR = 0.05
+DEFAULT_CHOOSING = Choosing()
+DEFAULT_EDITING = Editing(op=Operation.ADD_STD, value=0.5)
 
 Array = NDArray[np.float64]
 
 
 def identify(
     contrast: EntityContrast,
-    editing: Editing,
+    editing: Editing = DEFAULT_EDITING,
     *,
     phases: tuple[Phase, ...] = PHASES,
-    top: int | None = None,
-    fdr: float = FDR,
-    layers: Sequence[int] | None = None,
+    choosing: Choosing = DEFAULT_CHOOSING,
     seed: int = 0,
     evidence_sha256: str | None = None,
 ) -> Identified:
@@ -46,19 +43,17 @@ def identify(
         contrast: Of entities in two scripts or more.
         editing: What the plan does with the chosen ones.
         phases: Of the plan.
-        top: How many at most.
-        fdr: Largest q of a chosen expert.
-        layers: To choose from.
+        choosing: Which experts are chosen.
         seed: Of the bootstrap.
         evidence_sha256: For provenance.
     """
     mean_GLE = contrast.difference_GXLE.mean(axis=1)
     score_LE: Array = mean_GLE.min(axis=0)
-    allowed_L = layer_mask(layers, num_layers=contrast.model.layers)
-    tested_GLE = np.stack([sign_test(each, alternative="greater") for each in contrast.difference_GXLE])
+    allowed_L = layer_mask(choosing.layers, num_layers=contrast.model.layers)
+    tested_GLE = np.stack([one_sided_p(each) for each in contrast.difference_GXLE])
     p_LE = np.where(allowed_L[:, None], tested_GLE.max(axis=0), np.nan)
     q_LE = benjamini_hochberg(p_LE)
-    chosen_LE = top_experts(score_LE, (q_LE <= fdr) & (score_LE > 0), top=top)
+    chosen_LE = choosing.choose(score_LE, q_LE, passes_LE=allowed_L[:, None] & (score_LE > 0))
     low_LE, high_LE = _bounds(contrast, seed=seed)
     by_script = {f"difference_{script}": mean_GLE[index] for index, script in enumerate(contrast.scripts)}
     return Identified(
@@ -76,9 +71,7 @@ def identify(
         frequencies_LE=contrast.frequencies_LE,
         parameters={
             "scripts": list(contrast.scripts),
-            "top": top,
-            "fdr": fdr,
-            "layers": None if layers is None else list(layers),
+            **choosing.to_json(),
             "seed": seed,
             **editing.to_json(),
         },
@@ -91,7 +84,7 @@ def identify(
             "interval": "bootstrap 95 %, entities drawn",
             "multiplicity": "Benjamini-Hochberg over experts",
         },
-        notes=_notes(contrast, q_LE, fdr=fdr),
+        notes=_notes(contrast, q_LE, fdr=choosing.fdr),
         evidence_sha256=evidence_sha256,
         description=f"Experts of entities' names in {' and '.join(contrast.scripts)} alike.",
     )
@@ -113,5 +106,7 @@ def _notes(contrast: EntityContrast, q_LE: Array, *, fdr: float) -> tuple[str, .
     if least > fdr:
         notes.append(f"with {len(contrast.items)} entities no p can be below {least:.3g}: ask about more")
     if not (q_LE <= fdr).any():
-        notes.append(f"no expert's q is {fdr:g} or less: none goes with entities in every script more than chance has it")
+        notes.append(
+            f"no expert's q is {fdr:g} or less: none goes with entities in every script more than chance has it"
+        )
     return tuple(notes)

@@ -96,14 +96,14 @@ def _finish(
     found = command(**values)
     api_key = own.get("api_key") or values.get("api_key") or base.api_key
     found = with_binding(found, where=own["bind"], evidence=values.get("evidence"), api_key=api_key)
-    written = write_identified(found, paths, name=own["name"], num_controls=num_controls, draw=draw)
     if own["as_json"]:
         print_json(to_json(found))
     else:
         print_data(as_table(found))
     for line in words_of(found):
         say(line)
-    for path in written:
+    # Last: where there is nothing to write, the table has said what was found.
+    for path in write_identified(found, paths, name=own["name"], num_controls=num_controls, draw=draw):
         say(f"wrote {path}")
 
 

@@ -5,20 +5,23 @@ from typing import Annotated
 import typer
 
 from polyglyph.analysis.identification.cli.options import (
+    ALL_PHASES,
     CHOOSING,
-    DEFAULT_PHASES,
+    DEFAULT_FDR,
     Fdr,
     LabelsFile,
     Layers,
+    Op,
     Phases,
     Renormalize,
     Seed,
     Top,
     Value,
+    editing_of,
     layers_of,
     phases_of,
 )
-from polyglyph.analysis.identification.cli.token_options import Promotion, TokenizerFolder, TracesPath, promotion_of
+from polyglyph.analysis.identification.cli.token_options import TokenizerFolder, TracesPath
 from polyglyph.analysis.identification.identified import Identified
 
 Markers = Annotated[
@@ -40,27 +43,28 @@ def npmi(
     tokenizer: TokenizerFolder = None,
     labels: LabelsFile = None,
     top: Top = 2,
-    fdr: Fdr = 0.05,
+    fdr: Fdr = DEFAULT_FDR,
     layers: Layers = None,
     seed: Seed = 0,
-    op: Promotion = "scale",
+    op: Op = None,
     value: Value = None,
     renormalize: Renormalize = None,
-    phases: Phases = DEFAULT_PHASES,
+    phases: Phases = ALL_PHASES,
 ) -> Identified:
-    """Choose the experts with the highest nPMI with a class of tokens, such as those that open and close a thought (RICE).
+    """Choose the experts with the highest nPMI with a class of tokens, such as those around a thought (RICE).
 
     The plan scales their routing weights by 64, and the sum of the weights is left larger, unless told otherwise.
     --fdr 1 chooses by the score alone.
     """
+    from polyglyph.analysis.identification.choosing import Choosing
     from polyglyph.analysis.identification.marker_counts import count_markers
     from polyglyph.analysis.identification.markers import parse_markers
     from polyglyph.analysis.identification.model_tokenizer import model_tokenizer
-    from polyglyph.analysis.identification.npmi import identify
+    from polyglyph.analysis.identification.npmi import DEFAULT_EDITING, identify
     from polyglyph.analysis.identification.trace_evidence import open_traces
 
     markers = parse_markers(marker)
-    editing = promotion_of(op, value, renormalize=renormalize)
+    editing = editing_of(op, value, renormalize, default=DEFAULT_EDITING)
     traces = open_traces(evidence, labels)
     needs_text = any(each.kind == "text" for each in markers)
     texts = model_tokenizer(tokenizer, traces.model) if needs_text else None
@@ -68,9 +72,7 @@ def npmi(
         count_markers(traces.by_item(), markers, model=traces.model, texts=texts),
         editing,
         phases=phases_of(phases),
-        top=top,
-        fdr=1.0 if fdr is None else fdr,
-        layers=layers_of(layers),
+        choosing=Choosing(top=top, fdr=fdr, layers=layers_of(layers)),
         seed=seed,
         evidence_sha256=traces.digest,
     )

@@ -1,19 +1,22 @@
 """`polyglyph identify inconsistency` and `shared-knowledge`: how answered questions are routed and missed ones not."""
 
 from polyglyph.analysis.identification.cli.options import (
-    DEFAULT_PHASES,
+    ALL_PHASES,
+    DEFAULT_FDR,
     Fdr,
     LabelsFile,
     Layers,
+    Op,
     Phases,
     Renormalize,
     Seed,
     Top,
     Value,
+    editing_of,
     layers_of,
     phases_of,
 )
-from polyglyph.analysis.identification.cli.token_options import Promotion, RunPath, Scripts, promotion_of, scripts_of
+from polyglyph.analysis.identification.cli.token_options import RunPath, Scripts, scripts_of
 from polyglyph.analysis.identification.identified import Identified
 
 
@@ -22,13 +25,13 @@ def inconsistency(
     *,
     labels: LabelsFile = None,
     top: Top = None,
-    fdr: Fdr = 0.05,
+    fdr: Fdr = DEFAULT_FDR,
     layers: Layers = None,
     seed: Seed = 0,
-    op: Promotion = "add_std",
+    op: Op = None,
     value: Value = None,
     renormalize: Renormalize = None,
-    phases: Phases = DEFAULT_PHASES,
+    phases: Phases = ALL_PHASES,
 ) -> Identified:
     """Choose the experts that a question selects more where its fact is answered than in scripts where it is missed.
 
@@ -36,16 +39,15 @@ def inconsistency(
     more get the opposite edit.
     """
     from polyglyph.analysis.evidence.reading import read_evidence
-    from polyglyph.analysis.identification.inconsistency import identify
+    from polyglyph.analysis.identification.choosing import Choosing
+    from polyglyph.analysis.identification.inconsistency import DEFAULT_EDITING, identify
 
-    editing = promotion_of(op, value, renormalize=renormalize)
+    editing = editing_of(op, value, renormalize, default=DEFAULT_EDITING)
     return identify(
         read_evidence(evidence, labels=labels),
         editing,
         phases=phases_of(phases),
-        top=top,
-        fdr=1.0 if fdr is None else fdr,
-        layers=layers_of(layers),
+        choosing=Choosing(top=top, fdr=fdr, layers=layers_of(layers)),
         seed=seed,
     )
 
@@ -56,13 +58,13 @@ def shared_knowledge(
     labels: LabelsFile = None,
     scripts: Scripts = None,
     top: Top = 20,
-    fdr: Fdr = 0.05,
+    fdr: Fdr = DEFAULT_FDR,
     layers: Layers = None,
     seed: Seed = 0,
-    op: Promotion = "add_std",
+    op: Op = None,
     value: Value = None,
     renormalize: Renormalize = None,
-    phases: Phases = DEFAULT_PHASES,
+    phases: Phases = ALL_PHASES,
 ) -> Identified:
     """Choose experts that all scripts share, in the middle layers, and that answered questions select more.
 
@@ -70,16 +72,15 @@ def shared_knowledge(
     --layers names others.
     """
     from polyglyph.analysis.evidence.reading import read_evidence
-    from polyglyph.analysis.identification.shared_knowledge import identify
+    from polyglyph.analysis.identification.choosing import Choosing
+    from polyglyph.analysis.identification.shared_knowledge import DEFAULT_EDITING, identify
 
-    editing = promotion_of(op, value, renormalize=renormalize)
+    editing = editing_of(op, value, renormalize, default=DEFAULT_EDITING)
     return identify(
         read_evidence(evidence, labels=labels),
         editing,
         phases=phases_of(phases),
-        top=top,
-        fdr=1.0 if fdr is None else fdr,
-        layers=layers_of(layers),
+        choosing=Choosing(top=top, fdr=fdr, layers=layers_of(layers)),
         scripts=scripts_of(scripts),
         seed=seed,
     )

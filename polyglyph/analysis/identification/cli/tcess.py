@@ -5,8 +5,8 @@ from typing import Annotated
 import typer
 
 from polyglyph.analysis.identification.cli.options import (
+    ALL_PHASES,
     CHOOSING,
-    DEFAULT_PHASES,
     LabelsFile,
     Phases,
     Seed,
@@ -52,9 +52,7 @@ Scored = Annotated[
 ]
 Counted = Annotated[
     str,
-    typer.Option(
-        "--tokens", metavar="PHASE,...", help="Phases whose tokens are the task's.", rich_help_panel=CHOOSING
-    ),
+    typer.Option("--tokens", metavar="PHASE,...", help="Phases whose tokens are the task's.", rich_help_panel=CHOOSING),
 ]
 
 
@@ -66,9 +64,9 @@ def tcess(
     select: Select = None,
     confidence: Confidence = 0.0,
     scoring: Scored = None,
-    tokens: Counted = DEFAULT_PHASES,
+    tokens: Counted = ALL_PHASES,
     seed: Seed = 0,
-    phases: Phases = DEFAULT_PHASES,
+    phases: Phases = ALL_PHASES,
 ) -> Identified:
     """Keep the experts of each layer that a task's tokens score highest, and ban the rest (PreMoe).
 
@@ -82,7 +80,7 @@ def tcess(
     sums = sum_scores(
         traces.by_item(),
         model=traces.model,
-        phases=phases_of(tokens),
+        phases=phases_of(tokens, "--tokens"),
         num_selected=select,
         confidence=confidence,
         scoring=scoring_named(scoring, traces.path),
