@@ -11,7 +11,10 @@ from polyglyph.analysis.identification.cli.outcomes import inconsistency, shared
 from polyglyph.analysis.identification.cli.random_control import random_control
 from polyglyph.analysis.identification.cli.tcess import tcess
 from polyglyph.analysis.identification.cli.transliteration import transliteration
+from polyglyph.analysis.identification.cli.rewire import rewire
 from polyglyph.analysis.identification.cli.risk_difference import risk_difference
+from polyglyph.analysis.identification.cli.router_lens import router_lens
+from polyglyph.analysis.identification.cli.super_experts import super_experts
 from polyglyph.analysis.identification.cli.task_experts import task_experts
 from polyglyph.analysis.identification.cli.risk_difference import risk_difference
 from polyglyph.analysis.identification.cli.task_experts import task_experts
@@ -32,7 +35,10 @@ app.command("transliteration")(finished(transliteration))
 app.command("contrast")(finished(contrast))
 app.command("core-experts")(finished(core_experts))
 app.command("random")(finished(random_control, has_controls=False))
+app.command("rewire")(finished(rewire))
 app.command("risk-difference")(finished(risk_difference))
+app.command("router-lens")(finished(router_lens))
+app.command("super-experts")(finished(super_experts, has_controls=False))
 app.command("task-experts")(finished(task_experts))
 
 

@@ -1,1 +1,1 @@
-"""A pass of transformers over any Mixture-of-Experts model that fits: what its routers chose and what its experts gave."""
+"""A transformers pass over any Mixture-of-Experts model that fits: what its routers chose, what its experts gave."""

@@ -138,7 +138,9 @@ def _task(row: Row, tokenizer: Any, longest: int) -> Example:
     end = [] if tokenizer.eos_token_id is None else [int(tokenizer.eos_token_id)]
     ids = [*prompt, *token_ids(tokenizer, completion, is_start=False), *end]
     if len(ids) > longest:
-        raise OfflineError(f"{row.place}: expected at most {longest} tokens, got {len(ids)}; shorten it or leave it out")
+        raise OfflineError(
+            f"{row.place}: expected at most {longest} tokens, got {len(ids)}; shorten it or leave it out"
+        )
     if not prompt:
         raise OfflineError(f"{row.place}: expected a prompt of at least one token, got none")
     return Example(tuple(ids), len(prompt), str(fields.get("item") or fields.get("id") or row.place))

@@ -17,8 +17,8 @@ TOKENS_AT_A_TIME = 1024
 def expert_outputs(layer: MoeLayer, hidden_TH: Tensor, ids_TK: Tensor) -> Tensor:
     """Compute selected experts one by one, with the model's own experts module.
 
-    Every pair of token and expert is handed over as a token of its own that selects one expert with weight 1, so biases,
-    gates and clamps are those of the model.
+    Every pair of token and expert is handed over as a token of its own that selects one expert with weight 1, so
+    biases, gates and clamps are those of the model.
 
     Args:
         layer: Whose experts.

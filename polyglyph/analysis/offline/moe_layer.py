@@ -1,7 +1,7 @@
 """The MoE layers of a transformers model, found without knowing its architecture.
 
-Written for transformers 5; leans on `_can_record_outputs["router_logits"]` of the model classes, whose target is the module
-that gives the logits, and on experts modules called as `forward(hidden, top_k_index, top_k_weights)`.
+Written for transformers 5; leans on `_can_record_outputs["router_logits"]` of the model classes, whose target is the
+module that gives the logits, and on experts modules called as `forward(hidden, top_k_index, top_k_weights)`.
 """
 
 import inspect

@@ -50,9 +50,7 @@ def pass_over(
     """
     for batch in batches_of(examples, batch_tokens=batch_tokens, device=model.device):
         with recording(model.layers) as recorded:
-            logits_BSV = model.model(
-                input_ids=batch.ids_BS, attention_mask=batch.attention_BS, use_cache=False
-            ).logits
+            logits_BSV = model.model(input_ids=batch.ids_BS, attention_mask=batch.attention_BS, use_cache=False).logits
         yield _without_padding(batch, recorded.take(), logits_BSV)
 
 

@@ -82,14 +82,14 @@ def _keep_logits(recorded: Recording, layer: MoeLayer, _module: nn.Module, _args
     recorded.logits[layer.layer] = layer.logits_of(output)
 
 
-def _keep_layer(
+def _keep_layer(  # noqa: PLR0917 - torch calls it with the last four
     recorded: Recording, layer: MoeLayer, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any
 ) -> None:
     hidden, ids, weights = _called_with(module, args, kwargs)
     if ids.ndim != 2 or ids.is_floating_point() or ids.shape != weights.shape or hidden.shape[0] != ids.shape[0]:
         raise UnreadableModelError(
-            f"{layer.name} ({type(module).__name__}): expected hidden states [T, H], experts [T, K] and weights [T, K]; "
-            f"got {tuple(hidden.shape)}, {tuple(ids.shape)} of {ids.dtype} and {tuple(weights.shape)}"
+            f"{layer.name} ({type(module).__name__}): expected hidden states [T, H], experts [T, K] and weights "
+            f"[T, K]; got {tuple(hidden.shape)}, {tuple(ids.shape)} of {ids.dtype} and {tuple(weights.shape)}"
         )
     if layer.layer not in recorded.logits:
         raise UnreadableModelError(

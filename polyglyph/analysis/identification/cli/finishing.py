@@ -69,7 +69,7 @@ def finished(command: Callable[P, Identified], *, has_controls: bool = True) -> 
     """
 
     def run(**values: Any) -> None:
-        context: typer.Context = values.pop("context")
+        context: typer.Context = values["context"] if "context" in taken else values.pop("context")
         # A command that asks a server has the option of its key itself.
         own = {name: values.pop(name) for name in options}
         _finish(context, own, values, command)
@@ -112,11 +112,13 @@ def _declare(
 ) -> None:
     """Give `run` the signature that Typer reads options from."""
     keyword = inspect.Parameter.KEYWORD_ONLY
-    context = inspect.Parameter("context", keyword, annotation=typer.Context)
     options = [
         inspect.Parameter(name, keyword, default=_OPTIONS[name][1], annotation=_OPTIONS[name][0]) for name in names
     ]
-    declared = [context, *(parameter.replace(kind=keyword) for parameter in parameters), *options]
+    own = [parameter.replace(kind=keyword) for parameter in parameters]
+    has_context = any(parameter.name == "context" for parameter in own)
+    context = [] if has_context else [inspect.Parameter("context", keyword, annotation=typer.Context)]
+    declared = [*context, *own, *options]
     run.__doc__ = command.__doc__
     run.__name__ = getattr(command, "__name__", "command")
     run.__annotations__ = {parameter.name: parameter.annotation for parameter in declared}
