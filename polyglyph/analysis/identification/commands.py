@@ -9,14 +9,10 @@ from polyglyph.analysis.identification.cli.finishing import finished
 from polyglyph.analysis.identification.cli.npmi import npmi
 from polyglyph.analysis.identification.cli.outcomes import inconsistency, shared_knowledge
 from polyglyph.analysis.identification.cli.random_control import random_control
-from polyglyph.analysis.identification.cli.tcess import tcess
-from polyglyph.analysis.identification.cli.transliteration import transliteration
 from polyglyph.analysis.identification.cli.rewire import rewire
 from polyglyph.analysis.identification.cli.risk_difference import risk_difference
 from polyglyph.analysis.identification.cli.router_lens import router_lens
 from polyglyph.analysis.identification.cli.super_experts import super_experts
-from polyglyph.analysis.identification.cli.task_experts import task_experts
-from polyglyph.analysis.identification.cli.risk_difference import risk_difference
 from polyglyph.analysis.identification.cli.task_experts import task_experts
 from polyglyph.analysis.identification.cli.tcess import tcess
 from polyglyph.analysis.identification.cli.transliteration import transliteration
