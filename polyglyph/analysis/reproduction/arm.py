@@ -48,7 +48,7 @@ class Arm:
             document |= {
                 "fingerprint": self.plan.fingerprint,
                 "phases": list(self.plan.phases),
-                "edits": [edit.model_dump(mode="json", exclude_none=True) for edit in self.plan.edits],
+                "num_experts": sum(len(edit.experts) for edit in self.plan.edits),
                 "mean_dose": round(float(np.mean(doses)), 4) if doses else 0.0,
             }
         return document

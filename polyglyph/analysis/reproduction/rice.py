@@ -56,7 +56,7 @@ async def reproduce(laboratory: Laboratory) -> Reproduced:
         editing = Editing(op=Operation.SCALE, value=FACTOR, renormalize=keeps_sum)
         found[name] = identified(run, editing, laboratory)
         plan = laboratory.plan(found[name], "npmi")
-        controls = laboratory.controls(plan, found[name].frequencies_LE, sets=("away",))
+        controls = laboratory.controls(plan, found[name].frequencies_LE, kinds=("matched",), sets=("away",))
         measured[name] = await laboratory.measure(sets, [Planned("npmi", "method", plan), *controls])
     return Reproduced(
         paper=PAPER,
@@ -82,7 +82,6 @@ def part_of(measured: Measured, name: str, *, decides: bool) -> Part:
     """Judge one way to raise the weights."""
     method_I, matched_I = measured.right("npmi", "away"), measured.random("matched", "away")
     over = measured.over(method_I, matched_I, "away")
-    uniform_I = measured.random("uniform", "away")
     return Part(
         name=name,
         thresholds=THRESHOLDS,
@@ -90,7 +89,7 @@ def part_of(measured: Measured, name: str, *, decides: bool) -> Part:
         decides=decides,
         over_random=over,
         beside={
-            "gain over random experts of the same layers": measured.over(method_I, uniform_I, "away"),
+            "gain of matched random experts": measured.over(matched_I, measured.right("none", "away"), "away"),
             "gain at home": measured.gain("npmi", "at home"),
         },
     )

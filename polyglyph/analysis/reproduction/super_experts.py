@@ -57,7 +57,7 @@ async def reproduce(laboratory: Laboratory) -> Reproduced:
         )
     }
     plan = _plan(found)
-    controls = laboratory.controls(plan, found.frequencies_LE)
+    controls = laboratory.controls(plan, found.frequencies_LE, kinds=("matched",))
     measured = await laboratory.measure(sets, [Planned("super experts", "method", plan), *controls])
     return Reproduced(
         paper=PAPER,
@@ -83,9 +83,6 @@ def part_of(measured: Measured) -> Part:
         beside={
             "gone without them": measured.lost(method_I, "everything"),
             "gone without matched random experts": measured.lost(matched_I, "everything"),
-            "gone without random experts of the same layers": measured.lost(
-                measured.random("uniform", "everything"), "everything"
-            ),
         },
     )
 
