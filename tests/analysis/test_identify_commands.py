@@ -144,6 +144,15 @@ def test_stats_compare_scripts_and_a_plan_of_them_must_be_bound(stats_file, tmp_
     assert load_plan(plan_file).model.architecture == "TinyMoe"
 
 
+def test_a_claim_about_scripts_comes_with_its_confounders(stats_file, run_folder):
+    words = ("--by", "script", "--first", "Latn", "--second", "Cyrl", "--json")
+    document = json.loads(run("risk-difference", stats_file, *words).stdout)
+    assert document["statistics"]["confounders"]["column"] == "script"
+    assert any("tokens in common" in note for note in document["notes"])
+    other = json.loads(run("contrast", run_folder, "--of", "refused", "--json").stdout)
+    assert "confounders" not in other["statistics"]
+
+
 def test_random_deals_a_plan_anew_from_the_stats_of_its_model(run_folder, stats_file, tmp_path):
     plan_file, control_file = tmp_path / "p.plan.json", tmp_path / "c.plan.json"
     run("contrast", run_folder, "--of", "refused", "-o", plan_file)

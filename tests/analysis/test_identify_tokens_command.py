@@ -93,6 +93,7 @@ def test_the_planted_expert_is_in_the_plan_with_controls_beside_it(run, tmp_path
     assert found[planted].op == op
     assert plan.provenance.method == command[0] and plan.provenance.stats_sha256.startswith("sha256:")
     assert plan.provenance.statistics["interval"].startswith("bootstrap")
+    assert ("confounders" in plan.provenance.statistics) is (command[0] != "npmi")
     for draw in (1, 2):
         control = load_plan(tmp_path / f"found-random-{draw}.plan.json")
         assert control.provenance.control_of == plan.fingerprint
@@ -119,6 +120,7 @@ def test_null_data_give_a_table_and_a_refusal_of_an_empty_plan(null_run, tmp_pat
     path = tmp_path / "found.plan.json"
     result = invoke(*command, null_run, "-o", path, "--json")
     assert isinstance(result.exception, NothingChosenError)
+    assert "so there is nothing to write as a plan: no expert's q is 0.05 or less" in str(result.exception)
     assert len(json.loads(result.stdout)["experts"]) > 0 and not path.exists()
 
 

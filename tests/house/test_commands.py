@@ -38,7 +38,7 @@ def named_commands() -> list[tuple[str, str]]:
 def test_every_command_and_flag_in_the_documents_exists(name: str, words: str) -> None:
     del name
     arguments = words.split()[1:]
-    path = [word for word in arguments[:2] if re.fullmatch(r"[a-z]+", word)]
+    path = [word for word in arguments[:2] if re.fullmatch(r"[a-z]+(-[a-z]+)*", word)]
     while path and path[0] in {"serve", "chat", "verify"} and len(path) > 1:
         path.pop()
     text = help_of(*path)

@@ -89,12 +89,13 @@ class Counts:
             EvidenceError: There is no such label, it was summed away, or a group has no tokens.
         """
         keys, members = self._grouped(columns)
+        tokens_G, selected_GLE, weight_GLE = self._summed(members)
         return Groups(
             columns=columns,
             names=tuple("/".join(key) for key in keys),
-            tokens_G=np.array([self.tokens_N[rows].sum() for rows in members], dtype=np.int64),
-            selected_GLE=_sums(self.selected_NLE, members, dtype=np.dtype(np.int64)),
-            weight_GLE=None if self.weight_NLE is None else _sums(self.weight_NLE, members, dtype=np.dtype(np.float64)),
+            tokens_G=tokens_G,
+            selected_GLE=selected_GLE,
+            weight_GLE=weight_GLE,
             model=self.model,
         )
 
@@ -108,12 +109,13 @@ class Counts:
         for number, rows in enumerate(members):
             index_N[rows] = number
         labels = _agreed(self.labels, index_N)
+        tokens_N, selected_NLE, weight_NLE = self._summed(members)
         return replace(
             self,
             labels=labels,
-            tokens_N=np.array([self.tokens_N[rows].sum() for rows in members], dtype=np.int64),
-            selected_NLE=_sums(self.selected_NLE, members, dtype=np.dtype(np.int64)),
-            weight_NLE=None if self.weight_NLE is None else _sums(self.weight_NLE, members, dtype=np.dtype(np.float64)),
+            tokens_N=tokens_N,
+            selected_NLE=selected_NLE,
+            weight_NLE=weight_NLE,
             has_sequences=self.has_sequences and not (labels["item"] == SUMMED).any(),
         )
 
@@ -163,6 +165,16 @@ class Counts:
                 f"--by {column}, or use traces"
             )
         return series
+
+    def _summed(
+        self, members: Sequence[NDArray[np.int64]]
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64] | None]:
+        """Give tokens, selections and weights of each group of rows."""
+        tokens = np.array([self.tokens_N[rows].sum() for rows in members], dtype=np.int64)
+        selected = _sums(self.selected_NLE, members, dtype=np.dtype(np.int64))
+        if self.weight_NLE is None:
+            return tokens, selected, None
+        return tokens, selected, _sums(self.weight_NLE, members, dtype=np.dtype(np.float64))
 
     def _grouped(self, columns: Sequence[str]) -> tuple[list[tuple[str, ...]], list[NDArray[np.int64]]]:
         """Give the combinations of values that there are, sorted, and the rows of each."""

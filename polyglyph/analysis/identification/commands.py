@@ -18,6 +18,7 @@ from polyglyph.analysis.identification.cli.tcess import tcess
 from polyglyph.analysis.identification.cli.transliteration import transliteration
 
 app = typer.Typer(
+    add_completion=False,
     no_args_is_help=True,
     context_settings={"help_option_names": ["-h", "--help"]},
     help="Find the experts of a behaviour, and write a plan, an expert set or a table.",

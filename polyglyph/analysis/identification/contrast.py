@@ -32,7 +32,7 @@ def identify(
     choosing: Choosing = DEFAULT_CHOOSING,
     editing: Editing = DEFAULT_EDITING,
     phases: Sequence[Phase] = PHASES,
-    copies: Sequence[Sequence[int]] = (),
+    looks_for_copies: bool = True,
     seed: int = 0,
 ) -> Identified:
     """Subtract the mean activation map of all other prompts from that of a class, and choose the largest entries.
@@ -45,14 +45,14 @@ def identify(
         choosing: Which experts are chosen.
         editing: What is done with them: switched off unless said otherwise.
         phases: Of the plan.
-        copies: Groups of layers whose experts are index-aligned copies.
+        looks_for_copies: Whether index-aligned copies of an expert count as one hypothesis.
         seed: Of resamples and permutations.
 
     Raises:
         EvidenceError: A class has no tokens.
         IdentificationError: The classes cannot be compared.
     """
-    found = difference(counts, sides, weighting="sequences", copies=copies, seed=seed)
+    found = difference(counts, sides, weighting="sequences", looks_for_copies=looks_for_copies, seed=seed)
     chosen_LE = choosing.choose(found.effect_LE, found.q_LE, passes_LE=found.effect_LE > 0)
     return Identified(
         method=METHOD,

@@ -35,7 +35,7 @@ def identify(
     choosing: Choosing = DEFAULT_CHOOSING,
     editing: Editing | None = None,
     phases: Sequence[Phase] = PHASES,
-    copies: Sequence[Sequence[int]] = (),
+    looks_for_copies: bool = True,
     seed: int = 0,
 ) -> Identified:
     """Choose experts whose mean of a(positive prompt) - a(negative prompt) is significant, and fit them a readout.
@@ -49,7 +49,7 @@ def identify(
         choosing: Which experts are chosen.
         editing: What a plan does with them: promotes those of the positive prompts, demotes the others; None for none.
         phases: Of the plan.
-        copies: Groups of layers whose experts are index-aligned copies.
+        looks_for_copies: Whether index-aligned copies of an expert count as one hypothesis.
         seed: Of resamples, permutations and folds.
 
     Raises:
@@ -62,7 +62,7 @@ def identify(
     if len(spans) > 1:
         raise IdentificationError(f"core-experts reads one phase, got {', '.join(spans)}: name one with --span")
     sides = Sides(column=sides.column, first=sides.first, second=sides.second, spans=spans)
-    found = difference(counts, sides, weighting="sequences", copies=copies, seed=seed)
+    found = difference(counts, sides, weighting="sequences", looks_for_copies=looks_for_copies, seed=seed)
     chosen_LE = choosing.choose(found.effect_LE, found.q_LE)
     experts, readout = _readout(counts, sides, chosen_LE, seed=seed) if chosen_LE.any() else (None, {})
     return Identified(

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from polyglyph.analysis.identification.choosing import Choosing
+from polyglyph.analysis.identification.correction import corrected, why_none
 from polyglyph.analysis.identification.editing import Editing, Operation
 from polyglyph.analysis.identification.expert_table import expert_table
 from polyglyph.analysis.identification.expert_weights import ExpertWeights
@@ -18,7 +19,6 @@ from polyglyph.analysis.identification.outcome_contrast import OutcomeContrast, 
 from polyglyph.analysis.identification.paired_facts import bounds_of_means, two_sided_p
 from polyglyph.analysis.identification.random_control import overall_frequencies
 from polyglyph.analysis.identification.tested_layers import layer_mask
-from polyglyph.analysis.statistics.multiplicity import benjamini_hochberg
 from polyglyph.analysis.statistics.sign_test import signs
 from polyglyph.contract.plan import PHASES, Phase
 
@@ -30,6 +30,7 @@ DEFAULT_CHOOSING = Choosing()
 DEFAULT_EDITING = Editing(op=Operation.ADD_STD, value=0.5)
 OPPOSED = frozenset({Operation.ADD, Operation.ADD_STD, Operation.FORCE})
 """Operations that have an opposite, so that a plan can tell experts to demote from those to promote."""
+NO_DIFFERENCE = "outcomes do not differ in routing more than chance has it"
 LOPSIDED = 0.2
 """From this difference of shares on the contrast is suspected to be one of scripts."""
 
@@ -42,6 +43,7 @@ def identify(
     *,
     phases: tuple[Phase, ...] = PHASES,
     choosing: Choosing = DEFAULT_CHOOSING,
+    looks_for_copies: bool = True,
     seed: int = 0,
 ) -> Identified:
     """Contrast the prompts of facts that are answered in one script and missed in another.
@@ -52,7 +54,8 @@ def identify(
             more get the opposite, and none under `ban` and `scale`, which have no opposite.
         phases: Of the plan.
         choosing: Which experts are chosen, by magnitude.
-        seed: Of the bootstrap.
+        looks_for_copies: Whether index-aligned copies of an expert count as one hypothesis.
+        seed: Of the bootstrap, and of what copies are found by.
 
     Raises:
         IdentificationError: See `contrast_outcomes`.
@@ -63,7 +66,7 @@ def identify(
     )
     mean_LE = contrast.difference_FLE.mean(axis=0)
     p_LE = np.where(allowed_LE, two_sided_p(contrast.difference_FLE), np.nan)
-    q_LE = benjamini_hochberg(p_LE)
+    q_LE, num_hypotheses, copied = corrected(p_LE, mean_LE, looks_for_copies=looks_for_copies, seed=seed)
     more_LE, less_LE = signs(contrast.difference_FLE)
     low_LE, high_LE = bounds_of_means(contrast.difference_FLE, seed=seed)
     wanted_LE = allowed_LE & (mean_LE != 0 if editing.op in OPPOSED else mean_LE > 0)
@@ -97,8 +100,12 @@ def identify(
             "seed": seed,
             **editing.to_json(),
         },
-        statistics=statistics_of(contrast),
-        notes=notes_of(contrast, q_LE, fdr=choosing.fdr),
+        statistics={**statistics_of(contrast), "hypotheses": num_hypotheses},
+        notes=(
+            *copied,
+            *notes_of(contrast, fdr=choosing.fdr),
+            *why_none(q_LE, fdr=choosing.fdr, otherwise=NO_DIFFERENCE),
+        ),
         evidence_sha256=counts.digest,
         description="Experts that a question's tokens select more where the fact is answered than where it is missed.",
     )
@@ -118,7 +125,7 @@ def statistics_of(contrast: OutcomeContrast) -> dict[str, object]:
     }
 
 
-def notes_of(contrast: OutcomeContrast, q_LE: Array, *, fdr: float) -> tuple[str, ...]:
+def notes_of(contrast: OutcomeContrast, *, fdr: float) -> tuple[str, ...]:
     """Say what stands against reading too much into it."""
     notes = []
     if contrast.num_unlabelled:
@@ -134,8 +141,6 @@ def notes_of(contrast: OutcomeContrast, q_LE: Array, *, fdr: float) -> tuple[str
             f"facts are answered in {script} far more often than missed in it: what is found may be the experts of "
             "that script rather than of answering"
         )
-    if not (q_LE <= fdr).any():
-        notes.append(f"no expert's q is {fdr:g} or less: outcomes do not differ in routing more than chance has it")
     return tuple(notes)
 
 

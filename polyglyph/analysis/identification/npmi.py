@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from polyglyph.analysis.identification.choosing import Choosing
+from polyglyph.analysis.identification.correction import corrected, why_none
 from polyglyph.analysis.identification.editing import Editing, Operation
 from polyglyph.analysis.identification.expert_table import expert_table
 from polyglyph.analysis.identification.expert_weights import ExpertWeights
@@ -16,7 +17,6 @@ from polyglyph.analysis.identification.marker_counts import MarkerCounts
 from polyglyph.analysis.identification.tested_layers import layer_mask
 from polyglyph.analysis.statistics.bootstrap import Bootstrap
 from polyglyph.analysis.statistics.marker_permutation import marker_permutation_p
-from polyglyph.analysis.statistics.multiplicity import benjamini_hochberg
 from polyglyph.contract.plan import PHASES, Phase
 
 METHOD = "npmi"
@@ -54,6 +54,7 @@ def identify(
     *,
     phases: tuple[Phase, ...] = PHASES,
     choosing: Choosing = DEFAULT_CHOOSING,
+    looks_for_copies: bool = True,
     seed: int = 0,
     evidence_sha256: str | None = None,
 ) -> Identified:
@@ -67,14 +68,15 @@ def identify(
         editing: What the plan does with the chosen ones.
         phases: Of the plan.
         choosing: Two of the whole model at most unless told otherwise; with a rate of 1 by score alone, as RICE does.
-        seed: Of the bootstrap.
+        looks_for_copies: Whether index-aligned copies of an expert count as one hypothesis.
+        seed: Of the bootstrap, and of what copies are found by.
         evidence_sha256: For provenance.
     """
     allowed_L = layer_mask(choosing.layers, num_layers=counts.model.layers)
     by_class_CLE, score_LE = _scores(counts)
     p_CLE = _p_values(counts)
     p_LE = np.where(np.isfinite(score_LE) & allowed_L[:, None], p_CLE.max(axis=0), np.nan)
-    q_LE = benjamini_hochberg(p_LE)
+    q_LE, num_hypotheses, copied = corrected(p_LE, by_class_CLE, looks_for_copies=looks_for_copies, seed=seed)
     low_LE, high_LE = _intervals(counts, seed=seed)
     chosen_LE = choosing.choose(score_LE, q_LE, passes_LE=allowed_L[:, None] & (score_LE > 0))
     classes = {f"npmi_{marker.name}": by_class_CLE[index] for index, marker in enumerate(counts.markers)}
@@ -100,8 +102,8 @@ def identify(
             "seed": seed,
             **editing.to_json(),
         },
-        statistics=_statistics(counts),
-        notes=_notes(counts, q_LE, fdr=choosing.fdr),
+        statistics={**_statistics(counts), "hypotheses": num_hypotheses},
+        notes=copied + _notes(counts, q_LE, fdr=choosing.fdr),
         evidence_sha256=evidence_sha256,
         description=f"Experts that go with {', '.join(marker.name for marker in counts.markers if marker.sign > 0)}.",
     )
@@ -179,6 +181,4 @@ def _notes(counts: MarkerCounts, q_LE: Array, *, fdr: float) -> tuple[str, ...]:
         )
     if len(set(counts.clusters)) < 2:
         notes.append("intervals cannot be computed: all tokens are of one item")
-    if not (q_LE <= fdr).any():
-        notes.append(f"no expert's q is {fdr:g} or less: none goes with the markers more than chance has it")
-    return tuple(notes)
+    return (*notes, *why_none(q_LE, fdr=fdr, otherwise="none goes with the markers more than chance has it"))

@@ -4,6 +4,7 @@ Letters of shapes: N rows, Q requests' sequences, F facts, L MoE layers, E exper
 """
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 
 from polyglyph.analysis.evidence.labels import PROMPT_SCRIPT
 from polyglyph.analysis.identification.errors import IdentificationError
+from polyglyph.analysis.identification.sides import Sides
 
 if TYPE_CHECKING:
     from polyglyph.analysis.evidence.counts import Counts
@@ -87,6 +89,18 @@ def contrast_outcomes(counts: "Counts") -> OutcomeContrast:
     )
 
 
+def asked_column(counts: "Counts") -> str:
+    """Give the label that says in which script was asked: a run's own, or the dominant script of the user's text."""
+    return PROMPT_SCRIPT if PROMPT_SCRIPT in counts.labels.columns else "request_script"
+
+
+def asked_scripts(counts: "Counts", names: Sequence[str] | None = None) -> Sides:
+    """Give the scripts that were asked in, to be compared with one another; all unless some are named."""
+    column = asked_column(counts)
+    first, *others = sorted(set(names or counts.values(column)))
+    return Sides(column=column, first=(first,), second=tuple(others))
+
+
 @dataclass(frozen=True, eq=False)
 class _Sequences:
     """The prompts, one by one."""
@@ -119,8 +133,7 @@ def _sequences(counts: "Counts") -> _Sequences:
     selected_QLE = np.zeros((len(names), *counts.selected_NLE.shape[1:]))
     np.add.at(selected_QLE, member, counts.selected_NLE[rows])
     at = rows[first_Q]
-    # A run says in which script it asked; of traces alone the dominant script of the user's text is known.
-    asked = PROMPT_SCRIPT if PROMPT_SCRIPT in labels.columns else "request_script"
+    asked = asked_column(counts)
     return _Sequences(
         items=[labels["item"][int(row)] for row in at],
         rights=[labels["right"][int(row)] for row in at],

@@ -33,7 +33,7 @@ def identify(
     choosing: Choosing = DEFAULT_CHOOSING,
     editing: Editing = DEFAULT_EDITING,
     phases: Sequence[Phase] = PHASES,
-    copies: Sequence[Sequence[int]] = (),
+    looks_for_copies: bool = True,
     seed: int = 0,
 ) -> Identified:
     """Rank experts by |a(l, e; first) - a(l, e; second)| over all layers.
@@ -44,14 +44,14 @@ def identify(
         choosing: Which experts are chosen. At most k of a layer are promoted, since no more can be selected.
         editing: What is done with those that the first side selects more; those it selects less get the opposite.
         phases: Of the plan.
-        copies: Groups of layers whose experts are index-aligned copies.
+        looks_for_copies: Whether index-aligned copies of an expert count as one hypothesis.
         seed: Of resamples and permutations.
 
     Raises:
         EvidenceError: A side has no tokens.
         IdentificationError: The sides cannot be compared.
     """
-    found = difference(counts, sides, weighting="tokens", copies=copies, seed=seed)
+    found = difference(counts, sides, weighting="tokens", looks_for_copies=looks_for_copies, seed=seed)
     limited = replace(choosing, per_layer=min(choosing.per_layer or counts.model.top_k, counts.model.top_k))
     chosen_LE = limited.choose(found.effect_LE, found.q_LE)
     return Identified(

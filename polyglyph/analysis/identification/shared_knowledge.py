@@ -10,22 +10,21 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from polyglyph.analysis.evidence.labels import PROMPT_SCRIPT
 from polyglyph.analysis.identification.choosing import Choosing
+from polyglyph.analysis.identification.correction import corrected, why_none
 from polyglyph.analysis.identification.editing import Editing, Operation
 from polyglyph.analysis.identification.errors import IdentificationError
 from polyglyph.analysis.identification.expert_table import expert_table
 from polyglyph.analysis.identification.expert_weights import ExpertWeights
 from polyglyph.analysis.identification.identified import Identified
-from polyglyph.analysis.identification.inconsistency import notes_of, statistics_of
-from polyglyph.analysis.identification.outcome_contrast import contrast_outcomes
+from polyglyph.analysis.identification.inconsistency import NO_DIFFERENCE, notes_of, statistics_of
+from polyglyph.analysis.identification.outcome_contrast import asked_column, contrast_outcomes
 from polyglyph.analysis.identification.paired_facts import bounds_of_means, two_sided_p
 from polyglyph.analysis.identification.random_control import overall_frequencies
 from polyglyph.analysis.identification.tested_layers import layer_mask
 from polyglyph.analysis.quantities.divergence import js_mean_L
 from polyglyph.analysis.quantities.shared import shared_LE, why_none_can_be_shared
 from polyglyph.analysis.search.bands import Band, bands_of
-from polyglyph.analysis.statistics.multiplicity import benjamini_hochberg
 from polyglyph.contract.plan import PHASES, Phase
 
 if TYPE_CHECKING:
@@ -69,8 +68,7 @@ def share(counts: "Counts", scripts: Sequence[str] | None = None) -> Sharing:
         IdentificationError: There are fewer than two, or no expert of the model can be shared.
         EvidenceError: A script has no tokens.
     """
-    asked = PROMPT_SCRIPT if PROMPT_SCRIPT in counts.labels.columns else "request_script"
-    names = tuple(sorted(set(scripts or counts.values(asked))))
+    names = tuple(sorted(set(scripts or counts.values(asked_column(counts)))))
     if len(names) < 2:
         raise IdentificationError(f"expected two scripts or more to find what they share, got {', '.join(names)}")
     if (reason := why_none_can_be_shared(counts.model.top_k, counts.model.experts)) is not None:
@@ -97,6 +95,7 @@ def identify(
     phases: tuple[Phase, ...] = PHASES,
     choosing: Choosing = DEFAULT_CHOOSING,
     scripts: Sequence[str] | None = None,
+    looks_for_copies: bool = True,
     seed: int = 0,
 ) -> Identified:
     """Choose shared experts of the middle layers that answered facts select more.
@@ -111,7 +110,8 @@ def identify(
         phases: Of the plan.
         choosing: Which experts are chosen, at most 20 unless told otherwise; its layers in place of the valley's.
         scripts: To be shared by; those that were asked in unless given.
-        seed: Of the bootstrap.
+        looks_for_copies: Whether index-aligned copies of an expert count as one hypothesis.
+        seed: Of the bootstrap, and of what copies are found by.
 
     Raises:
         IdentificationError: See `share` and `contrast_outcomes`.
@@ -123,7 +123,7 @@ def identify(
     candidate_LE = sharing.shared_LE & in_layers_L[:, None]
     mean_LE = contrast.difference_FLE.mean(axis=0)
     p_LE = np.where(candidate_LE, two_sided_p(contrast.difference_FLE), np.nan)
-    q_LE = benjamini_hochberg(p_LE)
+    q_LE, num_hypotheses, copied = corrected(p_LE, mean_LE, looks_for_copies=looks_for_copies, seed=seed)
     score_LE = 1 / (_ranks(sharing.least_LE, candidate_LE) * _ranks(mean_LE, candidate_LE))
     chosen_LE = choosing.choose(score_LE, q_LE, passes_LE=candidate_LE & (mean_LE > 0))
     low_LE, high_LE = bounds_of_means(contrast.difference_FLE, seed=seed)
@@ -142,7 +142,8 @@ def identify(
                 "p": p_LE,
                 "q": q_LE,
             },
-            rank_LE=score_LE,
+            # Candidates first, by score; then the others, by how near they are to being shared.
+            rank_LE=np.where(candidate_LE, score_LE, sharing.least_LE - 1),
         ),
         edits=editing.edits(chosen_LE.astype(np.int64)),
         phases=phases,
@@ -156,11 +157,12 @@ def identify(
         },
         statistics={
             **statistics_of(contrast),
+            "hypotheses": num_hypotheses,
             "num_shared": int(sharing.shared_LE.sum()),
             "num_candidates": int(candidate_LE.sum()),
             "divergence_by_layer": [round(float(bits), 5) for bits in np.nan_to_num(sharing.divergence_L)],
         },
-        notes=(*_notes(candidate_LE, chosen_LE), *notes_of(contrast, q_LE, fdr=choosing.fdr)),
+        notes=(*copied, *notes_of(contrast, fdr=choosing.fdr), *_notes(candidate_LE, chosen_LE, q_LE, choosing)),
         evidence_sha256=counts.digest,
         description="Experts that all scripts share in the middle layers and that answered facts select more.",
     )
@@ -175,10 +177,12 @@ def _ranks(value_LE: Array, candidate_LE: NDArray[np.bool_]) -> Array:
     return ranks_LE
 
 
-def _notes(candidate_LE: NDArray[np.bool_], chosen_LE: NDArray[np.bool_]) -> tuple[str, ...]:
+def _notes(
+    candidate_LE: NDArray[np.bool_], chosen_LE: NDArray[np.bool_], q_LE: Array, choosing: Choosing
+) -> tuple[str, ...]:
     if not candidate_LE.any():
         return ("no expert of these layers is shared by the scripts, so there is none to choose from",)
     num_chosen = int(chosen_LE.sum())
     if 0 < num_chosen < LEAST:
         return (f"only {num_chosen} of {int(candidate_LE.sum())} candidates are chosen; methods name {LEAST} to 30",)
-    return ()
+    return why_none(q_LE, fdr=choosing.fdr, otherwise=NO_DIFFERENCE)

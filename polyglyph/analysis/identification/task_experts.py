@@ -39,7 +39,7 @@ def identify(
     choosing: Choosing = DEFAULT_CHOOSING,
     editing: Editing = DEFAULT_EDITING,
     phases: Sequence[Phase] = PHASES,
-    copies: Sequence[Sequence[int]] = (),
+    looks_for_copies: bool = True,
     seed: int = 0,
 ) -> Identified:
     """Choose experts whose mean over sequences of a_seq(task) - a_seq(plain) is above tau.
@@ -52,7 +52,7 @@ def identify(
         choosing: Which experts are chosen; the middle layers unless it names some.
         editing: What is done with them.
         phases: Of the plan.
-        copies: Groups of layers whose experts are index-aligned copies.
+        looks_for_copies: Whether index-aligned copies of an expert count as one hypothesis.
         seed: Of resamples and permutations.
 
     Raises:
@@ -63,7 +63,7 @@ def identify(
     if choosing.layers is None:
         layers, notes = middle_layers(counts if bands_from is None else bands_from)
         choosing = replace(choosing, layers=layers)
-    found = difference(counts, sides, weighting="sequences", copies=copies, seed=seed)
+    found = difference(counts, sides, weighting="sequences", looks_for_copies=looks_for_copies, seed=seed)
     chosen_LE = choosing.choose(found.effect_LE, found.q_LE, passes_LE=found.effect_LE > tau)
     if not chosen_LE.any():
         notes += (_why_none(found.effect_LE, choosing.layers or (), tau),)

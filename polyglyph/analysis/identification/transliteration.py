@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from polyglyph.analysis.identification.choosing import Choosing
+from polyglyph.analysis.identification.correction import corrected, why_none
 from polyglyph.analysis.identification.editing import Editing, Operation
 from polyglyph.analysis.identification.entity_contrast import EntityContrast
 from polyglyph.analysis.identification.expert_table import expert_table
@@ -15,7 +16,6 @@ from polyglyph.analysis.identification.identified import Identified
 from polyglyph.analysis.identification.intervals import percentile_interval
 from polyglyph.analysis.identification.paired_facts import one_sided_p, resampled_means
 from polyglyph.analysis.identification.tested_layers import layer_mask
-from polyglyph.analysis.statistics.multiplicity import benjamini_hochberg
 from polyglyph.contract.plan import PHASES, Phase
 
 METHOD = "transliteration"
@@ -31,6 +31,7 @@ def identify(
     *,
     phases: tuple[Phase, ...] = PHASES,
     choosing: Choosing = DEFAULT_CHOOSING,
+    looks_for_copies: bool = True,
     seed: int = 0,
     evidence_sha256: str | None = None,
 ) -> Identified:
@@ -44,7 +45,8 @@ def identify(
         editing: What the plan does with the chosen ones.
         phases: Of the plan.
         choosing: Which experts are chosen.
-        seed: Of the bootstrap.
+        looks_for_copies: Whether index-aligned copies of an expert count as one hypothesis.
+        seed: Of the bootstrap, and of what copies are found by.
         evidence_sha256: For provenance.
     """
     mean_GLE = contrast.difference_GXLE.mean(axis=1)
@@ -52,7 +54,7 @@ def identify(
     allowed_L = layer_mask(choosing.layers, num_layers=contrast.model.layers)
     tested_GLE = np.stack([one_sided_p(each) for each in contrast.difference_GXLE])
     p_LE = np.where(allowed_L[:, None], tested_GLE.max(axis=0), np.nan)
-    q_LE = benjamini_hochberg(p_LE)
+    q_LE, num_hypotheses, copied = corrected(p_LE, mean_GLE, looks_for_copies=looks_for_copies, seed=seed)
     chosen_LE = choosing.choose(score_LE, q_LE, passes_LE=allowed_L[:, None] & (score_LE > 0))
     low_LE, high_LE = _bounds(contrast, seed=seed)
     by_script = {f"difference_{script}": mean_GLE[index] for index, script in enumerate(contrast.scripts)}
@@ -77,6 +79,7 @@ def identify(
         },
         statistics={
             "unit": "entity",
+            "hypotheses": num_hypotheses,
             "num_entities": len(contrast.items),
             "num_entity_tokens": dict(sorted(contrast.num_tokens.items())),
             "num_prompts_left_out": contrast.lost.total(),
@@ -84,7 +87,7 @@ def identify(
             "interval": "bootstrap 95 %, entities drawn",
             "multiplicity": "Benjamini-Hochberg over experts",
         },
-        notes=_notes(contrast, q_LE, fdr=choosing.fdr),
+        notes=copied + _notes(contrast, q_LE, fdr=choosing.fdr),
         evidence_sha256=evidence_sha256,
         description=f"Experts of entities' names in {' and '.join(contrast.scripts)} alike.",
     )
@@ -105,8 +108,5 @@ def _notes(contrast: EntityContrast, q_LE: Array, *, fdr: float) -> tuple[str, .
     least = 0.5 ** len(contrast.items)
     if least > fdr:
         notes.append(f"with {len(contrast.items)} entities no p can be below {least:.3g}: ask about more")
-    if not (q_LE <= fdr).any():
-        notes.append(
-            f"no expert's q is {fdr:g} or less: none goes with entities in every script more than chance has it"
-        )
-    return tuple(notes)
+    otherwise = "none goes with entities in every script more than chance has it"
+    return (*notes, *why_none(q_LE, fdr=fdr, otherwise=otherwise))

@@ -15,6 +15,8 @@ from polyglyph.analysis.quantities.quotient import quotient
 from polyglyph.analysis.statistics.multiplicity import benjamini_hochberg
 
 NUM_PERMUTATIONS = 999
+_MEMORY = 4_000_000
+"""Numbers at a time: 32 MB a copy."""
 MIN_EXPERTS = 5
 """Fewer experts have at most 24 orders, of which the one that was seen is too many to be rare."""
 MIN_CORRELATION = 0.5
@@ -145,11 +147,17 @@ def _null(
     num_permutations: int,
 ) -> Array:
     generator = np.random.default_rng(seed)
+    orders_BE = generator.permuted(np.tile(np.arange(num_experts), (num_permutations, 1)), axis=1)
+    num_layers = len(profile_LX)
+    by_expert_LGE = profile_LX.reshape(num_layers, -1, num_experts)
     null_BP = np.empty((num_permutations, len(upper[0])))
-    by_expert = profile_LX.reshape(len(profile_LX), -1, num_experts)
-    for row in null_BP:
-        dealt_LX = by_expert[:, :, generator.permutation(num_experts)].reshape(profile_LX.shape)
-        row[:] = _correlation(profile_LX, dealt_LX)[upper]
+    # Few large products: many small ones wait for one another's threads where the cores are busy.
+    step = max(1, _MEMORY // profile_LX.size)
+    for begin in range(0, num_permutations, step):
+        orders = orders_BE[begin : begin + step]
+        dealt_BLX = by_expert_LGE[:, :, orders].transpose(2, 0, 1, 3).reshape(len(orders) * num_layers, -1)
+        correlation_LBL = _correlation(profile_LX, dealt_BLX).reshape(num_layers, len(orders), num_layers)
+        null_BP[begin : begin + step] = correlation_LBL[upper[0], :, upper[1]].T
     return null_BP
 
 

@@ -10,6 +10,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from polyglyph.analysis.quantities.information import information_gain_L
 from polyglyph.analysis.search.errors import SearchError
 from polyglyph.contract.exports.loaded import LoadedStats
 from polyglyph.contract.model import ModelBinding
@@ -63,11 +64,9 @@ class ScriptFrequencies:
     @cached_property
     def information_L(self) -> NDArray[np.float64]:
         """Information between script and selected expert over the scripts' entropy, 0 to 1, of each layer."""
-        share_SLE = self.frequencies_SLE / self.frequencies_SLE.sum(axis=2, keepdims=True)
-        mixed_LE = share_SLE.mean(axis=0)
-        ratio_SLE = np.divide(share_SLE, mixed_LE, out=np.ones_like(share_SLE), where=share_SLE > 0)
-        bits_L: NDArray[np.float64] = (share_SLE * np.log2(ratio_SLE)).sum(axis=2).mean(axis=0)
-        return bits_L / np.log2(len(self.scripts)) if len(self.scripts) > 1 else bits_L
+        if len(self.scripts) < 2:
+            return np.zeros(self.frequencies_SLE.shape[1])
+        return information_gain_L(self.frequencies_SLE)
 
     def _index(self, script: str) -> int:
         if script not in self.scripts:

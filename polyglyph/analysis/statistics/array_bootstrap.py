@@ -53,27 +53,38 @@ def bootstrap_difference(
         Bounds [K]; NaN with fewer than two clusters, or where more than 2.5 % of the resamples lack a group.
     """
     names, member_N = np.unique(np.asarray(clusters, dtype=object).astype(str), return_inverse=True)
-    num_columns = sums_NK.shape[1]
-    nothing = np.full(num_columns, np.nan)
-    if len(names) < 2:
+    nothing = np.full(sums_NK.shape[1], np.nan)
+    if len(names) < 2 or not len(nothing):
         return Interval(nothing, nothing)
     # One row per cluster, in the order of their names, which is the order that Bootstrap has them in.
     bootstrap = Bootstrap(names.tolist(), seed=seed, num_resamples=num_resamples)
     is_first = np.asarray(is_first_N, dtype=bool)
-    first_C, second_C = _by_cluster(member_N, len(names), is_first), _by_cluster(member_N, len(names), ~is_first)
-    tokens = np.asarray(tokens_N, dtype=np.float64)[:, None]
-    first_R, second_R = (bootstrap.resample(side @ tokens)[:, 0] for side in (first_C, second_C))
-    has_both_R = (first_R > 0) & (second_R > 0)
+    sides = [_Side(bootstrap, _by_cluster(member_N, len(names), of), tokens_N) for of in (is_first, ~is_first)]
+    has_both_R = (sides[0].tokens_R > 0) & (sides[1].tokens_R > 0)
     if has_both_R.mean() < 1 - MAX_LOST:
         return Interval(nothing, nothing)
-    low_K, high_K = np.empty(num_columns), np.empty(num_columns)
-    for begin in range(0, num_columns, _COLUMNS):
-        part = slice(begin, begin + _COLUMNS)
-        sums = sums_NK[:, part].astype(np.float64)
-        rate1_RK = bootstrap.resample(first_C @ sums)[has_both_R] / first_R[has_both_R, None]
-        rate2_RK = bootstrap.resample(second_C @ sums)[has_both_R] / second_R[has_both_R, None]
-        low_K[part], high_K[part] = np.percentile(rate1_RK - rate2_RK, [2.5, 97.5], axis=0)
+    bounds: list[Array] = []
+    for begin in range(0, len(nothing), _COLUMNS):
+        part_NK = sums_NK[:, begin : begin + _COLUMNS].astype(np.float64)
+        first_RK, second_RK = (side.rates(part_NK, has_both_R) for side in sides)
+        bounds.append(np.percentile(first_RK - second_RK, [2.5, 97.5], axis=0))
+    low_K, high_K = np.concatenate(bounds, axis=1)
     return Interval(low_K, high_K)
+
+
+class _Side:
+    """One group's tokens and rates in every resample."""
+
+    def __init__(self, bootstrap: Bootstrap, clusters_CN: Any, tokens_N: ArrayLike) -> None:
+        self._bootstrap = bootstrap
+        self._clusters_CN = clusters_CN
+        self.tokens_R = bootstrap.resample(clusters_CN @ np.asarray(tokens_N, dtype=np.float64)[:, None])[:, 0]
+
+    def rates(self, sums_NK: Array, kept_R: NDArray[np.bool_]) -> Array:
+        """Give sums over tokens of the resamples that are kept."""
+        sums_RK = self._bootstrap.resample(self._clusters_CN @ sums_NK)
+        rates_RK: Array = sums_RK[kept_R] / self.tokens_R[kept_R, None]
+        return rates_RK
 
 
 def _by_cluster(member_N: NDArray[Any], num_clusters: int, is_of_group: NDArray[np.bool_]) -> Any:

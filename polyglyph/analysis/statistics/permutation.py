@@ -19,8 +19,9 @@ FEW = 10
 """A p value of fewer exceedances than this is refined: its own error is a third of it or more."""
 _MEMORY = 4_000_000
 """Numbers at a time: 32 MB."""
-_MAX_DRAWS = 40_000_000
-"""Labels to deal in all while refining: about a second."""
+_MAX_DRAWS = 150_000_000
+"""Labels to deal in all while refining: a few seconds. With 40 million, one true effect among 6,144 experts was found
+in 200 sequences and no longer in 600: 66,000 dealings cannot give a p that survives the correction."""
 
 Array = NDArray[np.float64]
 
@@ -50,6 +51,11 @@ class Design:
         second = np.bincount(self.stratum_N[~self.is_first_N], minlength=self.stratum_N.max(initial=-1) + 1)
         return bool((first == 1).all() and (second == 1).all())
 
+    @cached_property
+    def is_one_stratum(self) -> bool:
+        """Whether all units are of one stratum, which has units of both groups."""
+        return self.can_vary and not self.stratum_N.any()
+
     @property
     def can_vary(self) -> bool:
         """Whether any dealing differs from what was seen: some stratum has units of both groups."""
@@ -61,6 +67,8 @@ class Design:
             flips_BS = generator.integers(0, 2, size=(num_permutations, len(self.is_first_N) // 2), dtype=np.uint8)
             flipped_BN: NDArray[np.bool_] = self.is_first_N ^ flips_BS.astype(bool)[:, self.stratum_N]
             return flipped_BN
+        if self.is_one_stratum:
+            return self._deal_one(num_permutations, generator)
         keys_BN = generator.random((num_permutations, len(self.is_first_N))) + self.stratum_N
         # Units sorted by stratum and, within it, by chance, take the labels of the units sorted by stratum.
         sorted_labels_N = self.is_first_N[np.argsort(self.stratum_N, kind="stable")]
@@ -68,6 +76,17 @@ class Design:
         np.put_along_axis(
             dealt_BN, np.argsort(keys_BN, axis=1), np.broadcast_to(sorted_labels_N, keys_BN.shape), axis=1
         )
+        return dealt_BN
+
+    def _deal_one(self, num_permutations: int, generator: np.random.Generator) -> NDArray[np.bool_]:
+        """Deal within one stratum: the units with the smallest keys are first, which takes a third of a sort's time."""
+        num_first = int(self.is_first_N.sum())
+        keys_BN = generator.random((num_permutations, len(self.is_first_N)), dtype=np.float32)
+        dealt_BN: NDArray[np.bool_] = keys_BN < np.partition(keys_BN, num_first, axis=1)[:, num_first, None]
+        # One row in tens of thousands has equal keys at the bound, and would have a unit fewer.
+        uneven_B = dealt_BN.sum(axis=1) != num_first
+        order_BN = np.argsort(keys_BN[uneven_B], axis=1, kind="stable")
+        dealt_BN[uneven_B] = np.argsort(order_BN, axis=1) < num_first
         return dealt_BN
 
 

@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from polyglyph.analysis.evaluation.options import words_of
-from polyglyph.analysis.identification.cli.evidence import copies_in, read
+from polyglyph.analysis.identification.cli.evidence import beside_scripts, read
 from polyglyph.analysis.identification.cli.options import (
     ALL_PHASES,
     DEFAULT_FDR,
@@ -61,17 +61,19 @@ def contrast(
     from polyglyph.analysis.identification.sides import Sides
 
     counts = read(evidence, labels)
-    return identify(
+    sides = Sides(
+        column=by,
+        first=words_of(of, "--of"),
+        second=words_of(others, "--others") if others else (),
+        spans=spans_of(span),
+    )
+    found = identify(
         counts,
-        Sides(
-            column=by,
-            first=words_of(of, "--of"),
-            second=words_of(others, "--others") if others else (),
-            spans=spans_of(span),
-        ),
+        sides,
         choosing=Choosing(top=top, fdr=fdr, layers=layers_of(layers)),
         editing=editing_of(op, value, renormalize, default=DEFAULT_EDITING),
         phases=phases_of(phases),
-        copies=copies_in(counts, column=by, looks=copies),
+        looks_for_copies=copies,
         seed=seed,
     )
+    return beside_scripts(found, counts, sides, evidence, labels)

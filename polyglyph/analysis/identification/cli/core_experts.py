@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from polyglyph.analysis.evaluation.options import words_of
-from polyglyph.analysis.identification.cli.evidence import copies_in, read
+from polyglyph.analysis.identification.cli.evidence import beside_scripts, read
 from polyglyph.analysis.identification.cli.options import (
     ALL_PHASES,
     DEFAULT_FDR,
@@ -65,17 +65,19 @@ def core_experts(
     if op is None and (value is not None or renormalize is not None):
         raise typer.BadParameter("--value and --renormalize are of an operation: name it with --op")
     counts = read(evidence, labels)
-    return identify(
+    sides = Sides(
+        column=by,
+        first=words_of(positive, "--positive"),
+        second=words_of(negative, "--negative") if negative else (),
+        spans=spans_of(span),
+    )
+    found = identify(
         counts,
-        Sides(
-            column=by,
-            first=words_of(positive, "--positive"),
-            second=words_of(negative, "--negative") if negative else (),
-            spans=spans_of(span),
-        ),
+        sides,
         choosing=Choosing(top=top, fdr=fdr, layers=layers_of(layers)),
         editing=None if op is None else Editing(op=op, value=value, renormalize=renormalize),
         phases=phases_of(phases),
-        copies=copies_in(counts, column=by, looks=copies),
+        looks_for_copies=copies,
         seed=seed,
     )
+    return beside_scripts(found, counts, sides, evidence, labels)

@@ -8,6 +8,7 @@ from polyglyph.analysis.identification.cli.options import (
     ALL_PHASES,
     CHOOSING,
     DEFAULT_FDR,
+    Copies,
     Fdr,
     LabelsFile,
     Layers,
@@ -45,6 +46,7 @@ def npmi(
     top: Top = 2,
     fdr: Fdr = DEFAULT_FDR,
     layers: Layers = None,
+    copies: Copies = True,
     seed: Seed = 0,
     op: Op = None,
     value: Value = None,
@@ -73,6 +75,7 @@ def npmi(
         editing,
         phases=phases_of(phases),
         choosing=Choosing(top=top, fdr=fdr, layers=layers_of(layers)),
+        looks_for_copies=copies,
         seed=seed,
         evidence_sha256=traces.digest,
     )

@@ -3,6 +3,7 @@
 from polyglyph.analysis.identification.cli.options import (
     ALL_PHASES,
     DEFAULT_FDR,
+    Copies,
     Fdr,
     LabelsFile,
     Layers,
@@ -27,6 +28,7 @@ def inconsistency(
     top: Top = None,
     fdr: Fdr = DEFAULT_FDR,
     layers: Layers = None,
+    copies: Copies = True,
     seed: Seed = 0,
     op: Op = None,
     value: Value = None,
@@ -38,18 +40,22 @@ def inconsistency(
     RUN asks facts ('item') in several scripts and says which answers are 'right'. Experts that missed questions select
     more get the opposite edit.
     """
-    from polyglyph.analysis.evidence.reading import read_evidence
     from polyglyph.analysis.identification.choosing import Choosing
+    from polyglyph.analysis.identification.cli.evidence import beside_scripts, read
     from polyglyph.analysis.identification.inconsistency import DEFAULT_EDITING, identify
+    from polyglyph.analysis.identification.outcome_contrast import asked_scripts
 
     editing = editing_of(op, value, renormalize, default=DEFAULT_EDITING)
-    return identify(
-        read_evidence(evidence, labels=labels),
+    counts = read(evidence, labels)
+    found = identify(
+        counts,
         editing,
         phases=phases_of(phases),
         choosing=Choosing(top=top, fdr=fdr, layers=layers_of(layers)),
+        looks_for_copies=copies,
         seed=seed,
     )
+    return beside_scripts(found, counts, asked_scripts(counts), evidence, labels)
 
 
 def shared_knowledge(
@@ -60,6 +66,7 @@ def shared_knowledge(
     top: Top = 20,
     fdr: Fdr = DEFAULT_FDR,
     layers: Layers = None,
+    copies: Copies = True,
     seed: Seed = 0,
     op: Op = None,
     value: Value = None,
@@ -71,16 +78,20 @@ def shared_knowledge(
     RUN is as 'inconsistency' takes it. The middle layers are the valley of the divergence between scripts, unless
     --layers names others.
     """
-    from polyglyph.analysis.evidence.reading import read_evidence
     from polyglyph.analysis.identification.choosing import Choosing
+    from polyglyph.analysis.identification.cli.evidence import beside_scripts, read
+    from polyglyph.analysis.identification.outcome_contrast import asked_scripts
     from polyglyph.analysis.identification.shared_knowledge import DEFAULT_EDITING, identify
 
     editing = editing_of(op, value, renormalize, default=DEFAULT_EDITING)
-    return identify(
-        read_evidence(evidence, labels=labels),
+    counts = read(evidence, labels)
+    found = identify(
+        counts,
         editing,
         phases=phases_of(phases),
         choosing=Choosing(top=top, fdr=fdr, layers=layers_of(layers)),
         scripts=scripts_of(scripts),
+        looks_for_copies=copies,
         seed=seed,
     )
+    return beside_scripts(found, counts, asked_scripts(counts, scripts_of(scripts)), evidence, labels)

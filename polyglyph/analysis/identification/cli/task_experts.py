@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from polyglyph.analysis.evaluation.options import words_of
-from polyglyph.analysis.identification.cli.evidence import copies_in, read
+from polyglyph.analysis.identification.cli.evidence import beside_scripts, read
 from polyglyph.analysis.identification.cli.options import (
     ALL_PHASES,
     CHOOSING,
@@ -78,19 +78,21 @@ def task_experts(
     if bands is not None and layers is not None:
         raise typer.BadParameter("--bands finds the layers that --layers names: give one of them")
     counts = read(evidence, labels)
-    return identify(
+    sides = Sides(
+        column=by,
+        first=words_of(task, "--task"),
+        second=words_of(plain, "--plain") if plain else (),
+        spans=spans_of(span),
+    )
+    found = identify(
         counts,
-        Sides(
-            column=by,
-            first=words_of(task, "--task"),
-            second=words_of(plain, "--plain") if plain else (),
-            spans=spans_of(span),
-        ),
+        sides,
         tau=tau,
         bands_from=None if bands is None else read(bands, None),
         choosing=Choosing(top=top, fdr=fdr, layers=layers_of(layers)),
         editing=editing_of(op, value, renormalize, default=DEFAULT_EDITING),
         phases=phases_of(phases),
-        copies=copies_in(counts, column=by, looks=copies),
+        looks_for_copies=copies,
         seed=seed,
     )
+    return beside_scripts(found, counts, sides, evidence, labels)
