@@ -45,7 +45,8 @@ def as_table(found: Identified) -> "Table":
     from rich.table import Table
 
     rows = _shown(found).head(NUM_SHOWN)
-    table = Table(*rows.columns)
+    # Without frames ten columns fit into a pipe's 80.
+    table = Table(*rows.columns, box=None, pad_edge=False, collapse_padding=True)
     for row in rows.iter_rows():
         table.add_row(*map(_cell, row))
     return table
@@ -70,4 +71,6 @@ def _cell(value: Any) -> str:
         return "-"
     if isinstance(value, bool):
         return "yes" if value else "no"
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
+    if not isinstance(value, float):
+        return str(value)
+    return f"{value:.3f}" if value == 0 or abs(value) >= 0.001 else f"{value:.1e}"
