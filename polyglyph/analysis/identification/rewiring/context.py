@@ -48,6 +48,7 @@ class Context:
             "max_tokens": 1,
             "temperature": 0,
             "prompt_logprobs": 0,
+            "return_token_ids": True,
             # Nothing is shared: every candidate's context is computed under its own edits anyway.
             "cache_salt": secrets.token_hex(16),
             "steering": steering,
@@ -88,11 +89,12 @@ def read_messages(path: Path) -> Context:
 def _read_scored(answer: str) -> Scored:
     try:
         document = json.loads(answer)
-        found = document.get("prompt_logprobs") or document["choices"][0]["prompt_logprobs"]
-        # The context's own token comes first, and alone, since no others were asked for.
-        losses = [-float(next(iter(entry.values()))["logprob"]) for entry in found[1:]]
+        # A chat's stand beside its choices, a text's in them.
+        holder = document if document.get("prompt_logprobs") else document["choices"][0]
+        places, ids = holder["prompt_logprobs"], holder["prompt_token_ids"]
+        losses = [-float(place[str(token)]["logprob"]) for place, token in zip(places, ids, strict=True) if place]
         applied = bool((document.get("steering") or {})["applied"])
-    except (ValueError, LookupError, TypeError, AttributeError, StopIteration) as error:
+    except (ValueError, LookupError, TypeError, AttributeError) as error:
         raise AnswerError(
             f"expected an answer with prompt_logprobs and steering, got {answer[:200]!r}: is it a Polyglyph server's?"
         ) from error

@@ -229,8 +229,11 @@ def _notes(losses: dict[str, dict[str, Any]], state: _State, num_requests: int) 
         return [f"no candidate of {num_requests - 1} lowered the loss of the context's first half: no plan"]
     notes = [_loss_note("first half, chosen on", losses["chosen_on"])]
     notes.append(_loss_note("second half, held out", losses["held_out"]))
-    if losses["held_out"]["change"]["value"] >= 0:
+    held_out = losses["held_out"]["change"]
+    if held_out["value"] >= 0:
         notes.append("the held-out half did not gain: the plan fits the tokens it was chosen on, and no more")
+    elif held_out["bootstrap_95"][1] >= 0:
+        notes.append("the held-out half's gain cannot be told from none")
     notes.append("intervals are over tokens, which are not independent: they are too narrow")
     return notes
 
