@@ -13,7 +13,8 @@ pytestmark = pytest.mark.timeout(START_TIMEOUT_S + 300)
 
 
 def test_a_small_reproduction_ends_with_its_record(tmp_path: Path) -> None:
-    words = ["reproduce", "mote", "-o", str(tmp_path), "--items", "8", "--draws", "2", "--json", "--", "--enforce-eager"]
+    small = ["--items", "8", "--draws", "2", "--json", "--", "--enforce-eager"]
+    words = ["reproduce", "mote", "-o", str(tmp_path), *small]
     outcome = subprocess.run(
         [sys.executable, "-m", "polyglyph.clients", *words], capture_output=True, text=True, check=False
     )
