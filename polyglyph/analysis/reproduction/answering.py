@@ -49,6 +49,7 @@ class Answering:
         watch: Called with the number of answers so far.
 
     Attributes:
+        model: The served model's name.
         num_asked: Requests so far.
     """
 
@@ -62,7 +63,7 @@ class Answering:
         watch: "Callable[[int], None] | None" = None,
     ) -> None:
         self.num_asked = 0
-        self._steerable, self._model, self._watch = steerable, model, watch
+        self.model, self._steerable, self._watch = model, steerable, watch
         self._sender = Sender(client, Stop(), patience_s=PATIENCE_S)
         self._slots = asyncio.Semaphore(concurrency)
         self._known: dict[tuple[str, str], Answer] = {}
@@ -101,7 +102,7 @@ class Answering:
         body = {
             **GREEDY,
             **question.options,
-            "model": self._model,
+            "model": self.model,
             "messages": question.messages,
             "max_tokens": question.max_tokens,
             "steering": steering,

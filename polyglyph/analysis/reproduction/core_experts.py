@@ -56,6 +56,10 @@ SETTINGS: dict[str, tuple[RunName, RunName, bool]] = {
 """Evidence, what is judged, and whether questions at home are among them."""
 RIGHT = Sides(column="right", first=("true",), second=("false",), spans=("prompt",))
 
+TRIED = (
+    "before, on a replica: questions under the hint, and known names against names of nobody; both little over random",
+)
+
 Array = NDArray[np.float64]
 
 
@@ -72,6 +76,7 @@ async def reproduce(laboratory: Laboratory) -> Reproduced:
         paper=PAPER,
         parts=parts,
         found=found,
+        tried=TRIED,
         notes=[
             "Where no expert passes the test (q of 5 % or less) the readout is a constant, whose area is one half.",
             "At home the model answers, away it mostly misses: what the pair of scripts alone tells stands beside.",
@@ -86,6 +91,7 @@ def part_of(name: str, core: "Identified", counts: "Counts", test: "Counts", lab
     by_pair = _shares_of_pairs(counts)
     pair_N = np.array([by_pair.get(pair, 0.5) for pair in pairs])
     beside = {"by the pair of scripts alone": areas.area(pair_N)}
+    is_away = [index for index, (asked, source) in enumerate(pairs) if asked != source]
     if not core.chosen:
         nothing = Estimate(0.5, (0.5, 0.5)), Estimate(0.0, (0.0, 0.0))
         figures = dict(zip(("area", "over_random"), nothing, strict=True))
@@ -99,6 +105,9 @@ def part_of(name: str, core: "Identified", counts: "Counts", test: "Counts", lab
         )
     chosen = np.array(sorted(layer * test.model.experts + expert for layer, expert in core.chosen))
     readouts = [_read(counts, each, shares_NA) for each in (chosen, *_random(core, laboratory.draws))]
+    if len(is_away) < len(pairs):
+        away = Areas(is_right_N[is_away], [entities[index] for index in is_away], seed=laboratory.seed)
+        beside["among questions away from home alone"] = away.area(readouts[0][is_away])
     over = areas.over(readouts[0], readouts[1:])
     return Part(
         name=name,

@@ -42,6 +42,10 @@ CHOICES: dict[str, tuple[int | None, float]] = {
     "all with q of 5 % or less": (None, 0.05),
 }
 """How many at most, and the largest q. 0.3 % of the experts, as in the paper, would be a third of one."""
+TRIED = (
+    "all experts that pass the test, however many: told beside, since the claim names a number",
+    "before, on a replica: 5 and 10 experts, direct mode, evidence without questions at home; none broke more than random",
+)
 BESIDE = "all with q of 5 % or less"
 
 
@@ -65,7 +69,7 @@ async def reproduce(laboratory: Laboratory) -> Reproduced:
         parts=parts,
         arms=arms,
         found={name: {"experts": list(each.chosen), **each.statistics} for name, each in found.items()},
-        tried=["all experts that pass the test, however many: told beside, since the claim names a number"],
+        tried=TRIED,
         notes=list(dict.fromkeys(note for each in found.values() for note in each.notes)),
     )
 

@@ -38,6 +38,11 @@ REST_KEPT = Threshold(
 )
 THRESHOLDS = (REMOVED, RANDOM_REMOVED, REST_KEPT)
 
+TRIED = (
+    "1 expert in place of 10: the same share of this model as 10 are of the paper's",
+    "sums in place of refusals: the same contrast, for a task that this model does with few experts",
+    "before, on a replica: 3 and 5 experts, and bans in place of weights of 0; no refusal was gone",
+)
 TOP = 10
 PROPORTIONAL = 1
 """10 of the 1,440 experts of the paper's model are 0.7 of the organism's 96."""
@@ -70,10 +75,7 @@ async def reproduce(laboratory: Laboratory) -> Reproduced:
         parts=[part_of(measured[name], name, asked[name][0], decides=name == "10 experts") for name in asked],
         arms={name: each.to_json() for name, each in measured.items()},
         found={name: {"experts": list(each.chosen), **each.statistics} for name, each in found.items()},
-        tried=[
-            "1 expert in place of 10: the same share of this model as 10 are of the paper's",
-            "sums in place of refusals: the same contrast, for a task that this model does with few experts",
-        ],
+        tried=TRIED,
     )
 
 

@@ -39,6 +39,10 @@ OVER_RANDOM = Threshold(
 THRESHOLDS = (GAIN, OVER_RANDOM)
 TOP, FACTOR = 2, 64.0
 MARKERS = (Marker(name="think", kind="text", what="</?think>"),)
+TRIED = (
+    "the same with the sum of a token's weights kept, which is told beside",
+    "before, on a replica: factors of 1.5, 2, 4 and 16 with either sum; none gained, and 16 already did harm",
+)
 VARIANTS = {"times 64": False, "times 64, sum of the weights kept": True}
 """Whether the selected experts' weights keep their sum; RICE lets it grow."""
 
@@ -63,7 +67,7 @@ async def reproduce(laboratory: Laboratory) -> Reproduced:
         parts=[part_of(measured[name], name, decides=not keeps_sum) for name, keeps_sum in VARIANTS.items()],
         arms={name: each.to_json() for name, each in measured.items()},
         found={name: {"experts": list(each.chosen), **each.statistics} for name, each in found.items()},
-        tried=["the same with the sum of a token's weights kept, which is told beside"],
+        tried=TRIED,
         notes=[
             "The markers are `<think>` and `</think>`.",
             "Reasoning counts where it is needed: facts asked in another script than they were learned in.",
