@@ -44,7 +44,7 @@ CHOICES: dict[str, tuple[int | None, float]] = {
 """How many at most, and the largest q. 0.3 % of the experts, as in the paper, would be a third of one."""
 TRIED = (
     "all experts that pass the test, however many: told beside, since the claim names a number",
-    "before, on a replica: 5 and 10 experts, direct mode, evidence without questions at home; none broke more than random",
+    "before, on a replica: 5 and 10 experts, direct mode, evidence without questions at home; none beat random",
 )
 BESIDE = "all with q of 5 % or less"
 
