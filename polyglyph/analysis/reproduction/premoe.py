@@ -83,16 +83,15 @@ def identified(run: "LabelledRun", name: str, *, seed: int) -> "Identified":
 def part_of(measured: Measured, name: str, *, decides: bool) -> Part:
     """Judge one task."""
     method_I, uniform_I = measured.right("tcess", name), measured.random("uniform", name)
+    matched_I, often_I = measured.random("matched", name), measured.right("most selected", name)
+    by_matched = {"kept by matched random halves": measured.kept(matched_I, name)} if decides else {}
     return Part(
         name=name,
         thresholds=THRESHOLDS,
         figures={"kept": measured.kept(method_I, name), "random_kept": measured.kept(uniform_I, name)},
         decides=decides,
-        over_random=measured.over(method_I, uniform_I, name),
-        beside={
-            "kept by matched random halves": measured.kept(measured.random("matched", name), name),
-            "kept by the half that is selected most": measured.kept(measured.right("most selected", name), name),
-        },
+        over_random=measured.over(method_I, matched_I if decides else uniform_I, name),
+        beside=by_matched | {"kept by the half that is selected most": measured.kept(often_I, name)},
     )
 
 
