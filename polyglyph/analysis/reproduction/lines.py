@@ -8,6 +8,7 @@ from polyglyph.analysis.results.cells import REASON, reason_of, table
 Document = Mapping[str, Any]
 
 REACHED = {True: "yes", False: "no", None: "not judged"}
+_DRAWN = {"matched": "matched random", "uniform": "random of the same layers"}
 _SIGNS = {"at least": "≥", "above": ">", "below": "<"}
 
 
@@ -61,12 +62,15 @@ def parts_table(document: Document) -> str:
 
 
 def arms_table(document: Document) -> str:
-    """Write the shares of right answers of every arm; random draws of a kind on one line, lowest to highest."""
-    rows: list[tuple[str, ...]] = []
-    for experiment, arms in document["arms"].items():
-        for name, sets in _by_kind(arms).items():
-            rows.extend((experiment, name, asked, text) for asked, text in sets.items())
-    return table(("experiment", "arm", "questions", "right"), rows)
+    """Write the shares of right answers, a column for each arm; of random draws of a kind mean, lowest and highest."""
+    rows = {
+        (experiment, asked): cells
+        for experiment, arms in document["arms"].items()
+        for asked, cells in _by_questions(arms).items()
+    }
+    names = list(dict.fromkeys(name for cells in rows.values() for name in cells))
+    header = ("right answers", *names)
+    return table(header, ((_words(*key), *(cells.get(name, "") for name in names)) for key, cells in rows.items()))
 
 
 def summary_row(document: Document) -> tuple[str, ...]:
@@ -84,21 +88,25 @@ def summary_row(document: Document) -> tuple[str, ...]:
     )
 
 
-def _by_kind(arms: Any) -> dict[str, dict[str, str]]:
-    """Give the cells of each arm; of random draws of one kind together."""
+def _by_questions(arms: Any) -> dict[str, dict[str, str]]:
+    """Give the cells of each set of questions, by arm; random draws of one kind are one arm."""
     found: dict[str, dict[str, list[Document]]] = {}
     for arm in arms:
-        drawn = {"matched": "matched random", "uniform": "random of the same layers"}
+        name = _DRAWN.get(arm["kind"], arm["arm"])
         for asked, score in arm["sets"].items():
-            found.setdefault(drawn.get(arm["kind"], arm["arm"]), {}).setdefault(asked, []).append(score)
-    return {name: {asked: _shares(scores) for asked, scores in sets.items()} for name, sets in found.items()}
+            found.setdefault(asked, {}).setdefault(name, []).append(score)
+    return {asked: {name: _shares(scores) for name, scores in cells.items()} for asked, cells in found.items()}
+
+
+def _words(experiment: str, asked: str) -> str:
+    return asked if asked == experiment else f"{experiment}: {asked}"
 
 
 def _shares(scores: list[Document]) -> str:
     if any(REASON in score for score in scores):
         return "nothing was asked"
-    rates = sorted(100 * score["rate"] for score in scores)
+    rates = [100 * score["rate"] for score in scores]
     if len(rates) == 1:
         low, high = (100 * bound for bound in scores[0]["wilson_95"])
         return f"{scores[0]['right']} of {scores[0]['asked']}, {rates[0]:.1f} % [{low:.1f}, {high:.1f}]"
-    return f"{sum(rates) / len(rates):.1f} % ({', '.join(f'{rate:.1f}' for rate in rates)}), {len(rates)} draws"
+    return f"{sum(rates) / len(rates):.1f} % ({min(rates):.1f} to {max(rates):.1f}, {len(rates)} draws)"
