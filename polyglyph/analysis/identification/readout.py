@@ -106,10 +106,10 @@ def area_under_curve(probability_N: Array, is_first_N: NDArray[np.bool_], items:
     kept = [item for item, found in zip(items, found_N, strict=True) if found]
     counts_RN = Bootstrap(kept, seed=seed).multiplicities()
     with np.errstate(divide="ignore", invalid="ignore"):
-        areas_R = _areas(values_N, sides_N, counts_RN)
+        areas_R = areas_of(values_N, sides_N, counts_RN)
     areas_R = areas_R[np.isfinite(areas_R)]
     low, high = np.percentile(areas_R, [2.5, 97.5])
-    return Estimate(float(_areas(values_N, sides_N, np.ones((1, len(values_N))))[0]), (float(low), float(high)))
+    return Estimate(float(areas_of(values_N, sides_N, np.ones((1, len(values_N))))[0]), (float(low), float(high)))
 
 
 def best_threshold(probability_N: Array, is_first_N: NDArray[np.bool_]) -> float:
@@ -134,7 +134,7 @@ def _most_different(shares_NA: Array, is_first_N: NDArray[np.bool_], count: int)
     return np.sort(np.argsort(-distance_A, kind="stable")[:count])
 
 
-def _areas(values_N: Array, sides_N: NDArray[np.bool_], weights_RN: Array) -> Array:
+def areas_of(values_N: Array, sides_N: NDArray[np.bool_], weights_RN: Array) -> Array:
     """Give the area of each weighting: the share of pairs in order, ties counting half."""
     _, rank_N = np.unique(values_N, return_inverse=True)
     num_ranks = int(rank_N.max()) + 1
