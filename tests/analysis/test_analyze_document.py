@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from polyglyph.analysis.evidence.errors import EvidenceError
 from polyglyph.analysis.report import analyse
 from polyglyph.analysis.statistics.wilson import Score
-from tests.analysis.evidence_world import OTHER, counts_of, parallel_counts, shape
+from tests.analysis.evidence_world import OTHER, counts_of, parallel_counts, shape, stats_of
 from tests.analysis.report_world import BANDS, labelled_run, stats_file, sums
 from tests.support.many_experts import SCRIPTS, many_experts
 
@@ -187,6 +187,16 @@ def test_tokens_without_a_script_are_in_no_group_but_in_the_load():
     assert document["evidence"]["left_out"] == {"Zyyy": 4}
     assert document["evidence"]["tokens"] == 12
     assert "4 Zyyy" in document["notes"][0]
+
+
+def test_a_group_of_which_no_token_was_computed_is_named_and_not_counted():
+    keys = [(script, script, "prompt", "", "") for script in ("Latn", "Cyrl", "Arab")]
+    model = shape(layers=1, experts=4, top_k=2)
+    counted = [(key, 4, np.full((1, 4), 2)) for key in keys[:2]]
+    document = analyse_stats(stats_of(*counted, (keys[2], 0, np.zeros((1, 4))), model=model))
+    assert list(document["groups"]) == ["Cyrl", "Latn"]
+    assert document["evidence"]["without_tokens"] == ["Arab"]
+    assert any("No token was computed of Arab" in note for note in document["notes"])
 
 
 def test_tokens_without_a_script_are_a_group_where_they_are_asked_for():

@@ -52,21 +52,21 @@ def cut(data: bytes, generator: random.Random) -> list[bytes]:
     return [data[begin:end] for begin, end in pairwise(bounds)]
 
 
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=150)
 @given(text=ANYTHING | HARD, generator=st.randoms(use_true_random=False))
 def test_any_text_cut_anywhere_is_labelled_as_the_oracle_says(text, generator):
     pieces = cut(text.encode(errors="surrogatepass"), generator)
     assert of_pieces(pieces) == by_oracle(pieces)
 
 
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=150)
 @given(data=st.binary() | ANY_BYTES, generator=st.randoms(use_true_random=False))
 def test_any_bytes_cut_anywhere_are_labelled_as_the_oracle_says(data, generator):
     pieces = cut(data, generator)
     assert of_pieces(pieces) == by_oracle(pieces)
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(text=ANYTHING | HARD)
 def test_a_text_in_single_bytes_has_its_characters_scripts(bytewise, text):
     data = text.encode(errors="surrogatepass")
@@ -143,7 +143,7 @@ def test_a_megabyte_of_anything_is_labelled_in_time_that_grows_with_its_length(b
         assert len(bytewise.exact(ids)) == len(ids)
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(generator=st.randoms(use_true_random=False))
 def test_nothing_behind_a_break_matters(hard_words, generator):
     labeller, _ = hard_words
@@ -160,7 +160,7 @@ def test_labels_are_the_same_numbers_in_every_process_and_for_every_tokenizer(by
     assert script_tokens.labeller().scripts == bytewise.scripts == script_tokens.label_table().scripts
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(generator=st.randoms(use_true_random=False))
 def test_tokens_of_complete_characters_are_labelled_on_the_device_as_on_the_host(hard_words, generator):
     labeller, table = hard_words

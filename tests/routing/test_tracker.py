@@ -536,7 +536,7 @@ PAYLOADS = st.one_of(
 )
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(data=st.data())
 def test_any_mixture_of_lives_conserves_tokens_and_bans(data: st.DataObject) -> None:
     bench = Bench()

@@ -160,4 +160,4 @@ class TwoServers(RuleBasedStateMachine):
 
 
 TestTwoServers = TwoServers.TestCase
-TestTwoServers.settings = settings(max_examples=40, stateful_step_count=40, deadline=None)
+TestTwoServers.settings = settings(max_examples=40, stateful_step_count=40)

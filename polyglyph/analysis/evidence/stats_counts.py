@@ -22,8 +22,7 @@ def read_counts_of_stats(stats: LoadedStats) -> Counts:
     Raises:
         EvidenceError: The stats hold no group, or counts that are too large.
     """
-    groups = stats.snapshot().groups
-    rows = [group for group in groups if group.tokens or group.selected_LE.any()] or list(stats.groups)
+    rows = list(stats.snapshot().groups)
     if not rows:
         raise EvidenceError(
             "expected stats of some tokens, got none: nothing was counted yet; send requests or profile a corpus"

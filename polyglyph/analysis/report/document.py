@@ -64,6 +64,8 @@ def notes_of(findings: Findings) -> list[str]:
     if source.left_out:
         parts = ", ".join(f"{tokens:,} {name}" for name, tokens in sorted(source.left_out.items()))
         notes.append(f"Tokens without a script ({parts}) are in no group; load and coverage count them.")
+    if source.without_tokens:
+        notes.append(f"No token was computed of {', '.join(source.without_tokens)}: nothing can be said of them.")
     if source.steered_tokens and "plan" not in source.groups.columns:
         notes.append(
             f"{source.steered_tokens:,} of these tokens were steered, so that their routing is partly what plans made "
@@ -134,6 +136,7 @@ def _evidence(findings: Findings) -> Document:
         "tells_sequences_apart": source.counts.has_sequences,
         "tokens": int(source.whole.tokens_N.sum()),
         "left_out": dict(source.left_out),
+        "without_tokens": list(source.without_tokens),
     }
 
 

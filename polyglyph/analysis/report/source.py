@@ -38,6 +38,7 @@ class Source:
         traces: The evidence itself, where it is one file or folder of traces.
         labels: The file of its labels, where there is one.
         left_out: Tokens by group that are in `whole` and in no group, such as `Zyyy`.
+        without_tokens: Groups of which no token was computed, such as those that came from the prefix cache whole.
         steered_tokens: Tokens of the groups that edits were in force for.
         tags_are_corpora: Whether tags of traces name corpora and not parallel items.
     """
@@ -50,6 +51,7 @@ class Source:
     traces: Path | None = None
     labels: Path | None = None
     left_out: Mapping[str, int] = field(default_factory=dict)
+    without_tokens: tuple[str, ...] = ()
     steered_tokens: int = 0
     tags_are_corpora: bool = False
 
@@ -109,6 +111,7 @@ def source_of(
     kept, left_out = _with_script(whole, by=by, asked=set(where or ()))
     for column in by:
         kept = kept.with_label(column, _readable(kept, column))
+    kept, without_tokens = _counted(kept, by)
     groups = kept.by(*by)
     names = ["/".join(key) for key in zip(*(kept.labels[column].to_list() for column in by), strict=True)]
     if len(set(groups.names)) < groups.num_groups:
@@ -121,6 +124,7 @@ def source_of(
         whole=whole,
         files=tuple(files),
         left_out=left_out,
+        without_tokens=without_tokens,
         tags_are_corpora=has_corpora,
         steered_tokens=_steered(kept),
     )
@@ -160,6 +164,16 @@ def _with_script(counts: Counts, *, by: Sequence[str], asked: set[str]) -> tuple
             left_out[value] = left_out.get(value, 0) + int(counts.where(**{column: value}).tokens_N.sum())
         counts = counts.where(**{column: scripts})
     return counts, left_out
+
+
+def _counted(counts: Counts, by: Sequence[str]) -> tuple[Counts, tuple[str, ...]]:
+    """Leave out groups of which no token was computed, unless there are no others."""
+    keys = list(zip(*(counts.labels[column].to_list() for column in by), strict=True))
+    counted = {key for key, tokens in zip(keys, counts.tokens_N.tolist(), strict=True) if tokens}
+    if not counted:
+        return counts, ()
+    rows = np.array([row for row, key in enumerate(keys) if key in counted], dtype=np.int64)
+    return counts.take(rows), tuple(sorted({"/".join(key) for key in keys if key not in counted}))
 
 
 def _readable(counts: Counts, column: str) -> list[str]:
