@@ -229,7 +229,7 @@ def test_columns_of_items_beside_the_answers_do_no_harm(benchmark, run, answers,
 
 
 @given(data=st.data())
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_whatever_part_of_the_answers_is_there_no_figure_is_nan(data, benchmark, run, answers, tmp_path: Path):
     arms = data.draw(st.lists(st.sampled_from(sorted(CROSS)), min_size=1, max_size=4, unique=True))
     there = answers.filter(pl.col("arm").is_in(arms))

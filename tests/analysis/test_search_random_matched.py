@@ -4,7 +4,7 @@ from collections import Counter
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from polyglyph.analysis.search.errors import NoControlError
@@ -46,7 +46,6 @@ def rising(layers: int, experts: int) -> np.ndarray:
     ),
     st.integers(0, 20),
 )
-@settings(deadline=None)
 def test_every_control_has_the_plans_edits_in_the_same_layer_and_bin(drawn, draw):
     values, frequencies = drawn
     edits = add_std(0, values)

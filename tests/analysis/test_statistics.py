@@ -3,7 +3,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
@@ -124,7 +124,6 @@ def test_a_share_of_no_gain_is_not_computed(whole: list[float]):
     assert result == Missing("the oracle has no gain that its interval tells from zero")
 
 
-@settings(deadline=None)  # the first example imports statsmodels
 @given(gained=st.integers(0, 14), lost=st.integers(0, 14), same=st.integers(0, 3))
 def test_mcnemar_equals_an_enumeration_of_all_signs(gained: int, lost: int, same: int):
     treated = [True] * gained + [False] * lost + [True] * same
@@ -140,7 +139,6 @@ def test_mcnemar_equals_an_enumeration_of_all_signs(gained: int, lost: int, same
     assert result.mid == pytest.approx(more + equal / 2 if changed else 1.0)
 
 
-@settings(deadline=None)  # the first example imports statsmodels
 @given(p_values=st.dictionaries(st.text(max_size=3), st.floats(0, 1), max_size=8))
 def test_holm_equals_its_definition(p_values: dict[str, float]):
     ranked = sorted(p_values.items(), key=lambda pair: pair[1])

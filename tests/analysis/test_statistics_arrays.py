@@ -5,7 +5,7 @@ import warnings
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy import stats
@@ -203,7 +203,6 @@ def test_more_columns_than_fit_at_once_give_the_same_intervals():
         assert alone.high_K[0] == pytest.approx(whole.high_K[column])
 
 
-@settings(deadline=None)
 @given(st.integers(1, 500), st.integers(1, 500), st.data())
 def test_two_proportions_are_the_chi_squared_test_and_newcombes_interval(num1, num2, data):
     from statsmodels.stats.proportion import confint_proportions_2indep

@@ -33,7 +33,7 @@ def simulated(*, num_questions: int, script_effect: float, seed: int = 0) -> Ans
 
 
 @given(seed=st.integers(0, 1000), num_terms=st.integers(1, 4))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_fits_equal_those_of_statsmodels(seed: int, num_terms: int):
     generator = np.random.default_rng(seed)
     patterns = np.column_stack([np.ones(40), generator.normal(size=(40, num_terms - 1))])

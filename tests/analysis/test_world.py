@@ -36,13 +36,13 @@ def test_texts_of_no_one_known_script_have_none(text: str):
     assert script_of(text) is None
 
 
-@settings(max_examples=5, deadline=None)
+@settings(max_examples=5)
 @given(seed=seeds)
 def test_a_seed_makes_one_world(seed: int):
     assert make_world(seed) == make_world(seed)
 
 
-@settings(max_examples=5, deadline=None)
+@settings(max_examples=5)
 @given(seed=seeds)
 def test_all_written_forms_of_a_world_are_different(seed: int):
     world = make_world(seed)
@@ -51,7 +51,7 @@ def test_all_written_forms_of_a_world_are_different(seed: int):
     assert len(set(forms)) == len(forms)
 
 
-@settings(max_examples=5, deadline=None)
+@settings(max_examples=5)
 @given(seed=seeds)
 def test_a_world_has_one_value_per_entity_and_relation_and_homes_in_equal_parts(seed: int):
     world = make_world(seed)

@@ -82,7 +82,7 @@ def test_a_plan_for_another_model_is_refused_with_both_fingerprints() -> None:
 SHAPES = st.sampled_from([(1, 1), (2, 1), (4, 2), (4, 3), (2, 2)])
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(
     shape=SHAPES, banned=st.sets(st.integers(0, 7)), forced=st.sets(st.integers(0, 7), max_size=4), seed=st.integers(0)
 )

@@ -28,7 +28,7 @@ from tests.support.sums import make_group, make_header, make_stats, some_stats, 
 
 READABLE = [name for name in FORMATS if name != "eplb"]
 TABLES = ["parquet", "arrow", "csv"]
-quickly = settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+quickly = settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 def save(source: LoadedStats, folder: Path, name: str) -> Path:

@@ -24,7 +24,7 @@ from tests.support.sums import make_group, make_header, make_stats, some_stats
 
 READABLE = [name for name in FORMATS if name != "eplb"]
 WITH_HEADER = [name for name in READABLE if name != "csv"]
-often = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+often = settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 def save(source: LoadedStats, folder: Path, name: str, *, with_manifest: bool = True) -> Path:

@@ -17,7 +17,7 @@ from tests.support.sums import PLAN, make_group, make_header, make_stats, some_s
 
 HEADER = make_header(layers=3, experts=5)
 PARTS = stats(header=st.just(HEADER), max_tokens=2**50)
-brief = settings(max_examples=40, deadline=None)
+brief = settings(max_examples=40)
 
 
 def named(*parts: LoadedStats) -> list[NamedStats]:

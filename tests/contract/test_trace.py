@@ -35,7 +35,6 @@ def test_a_sequence_comes_back_as_it_was(tmp_path: Path, num_tokens: int, layers
     assert differences(trace, back) == []
 
 
-@settings(deadline=None)
 @given(
     sizes=st.lists(st.integers(0, 9), max_size=6),
     rows=st.integers(1, 40),
@@ -203,7 +202,7 @@ def test_a_file_that_is_not_as_it_was_written_is_refused_with_its_name(tmp_path:
         list(read_traces(plain(tmp_path / "changed.parquet", change)))
 
 
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 @given(place=st.integers(0, 100_000), is_cut=st.booleans())
 def test_a_damaged_file_is_refused_by_name_or_read_as_it_was(
     tmp_path_factory: pytest.TempPathFactory, place: int, is_cut: bool

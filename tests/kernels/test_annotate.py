@@ -57,7 +57,7 @@ def markers(request):
     return MARKERS[request.param]
 
 
-@settings(deadline=None, max_examples=8 if IS_INTERPRETED else 30)
+@settings(max_examples=8 if IS_INTERPRETED else 30)
 @given(generator=st.randoms(use_true_random=False))
 def test_notes_equal_the_oracle_over_whole_lifetimes(implementation, markers, generator):
     Engine(implementation, markers, generator).live(num_steps=15)

@@ -12,7 +12,7 @@ TOKENS = st.integers(0, 4)
 SEQUENCES = st.lists(st.lists(TOKENS, min_size=1, max_size=4), max_size=3)
 
 
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 @given(opens=SEQUENCES, closes=SEQUENCES, text=st.lists(TOKENS, max_size=30), cut=st.integers(0, 30))
 def test_any_markers_and_any_text_end_where_plain_reading_ends(opens, closes, text, cut):
     closes = [marker for marker in closes if marker not in opens]

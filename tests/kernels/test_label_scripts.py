@@ -38,7 +38,7 @@ def implementation(request) -> Callable[..., None]:
     return import_module(f"polyglyph.kernels.label_scripts.{request.param}").label_scripts
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(generator=st.randoms(use_true_random=False))
 def test_labels_equal_those_of_the_whole_sequence_over_whole_lifetimes(implementation, table, generator):
     Engine(implementation, table, generator).live(num_steps=12)
@@ -51,7 +51,7 @@ def test_a_broken_kernel_is_noticed(implementation, table, break_it):
         Engine(broken, table, random.Random(0)).live(num_steps=150)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(generator=st.randoms(use_true_random=False), cut=st.integers(0, 40))
 def test_a_run_on_the_host_goes_on_where_another_ended(table, generator, cut):
     ids = np.array(script_tokens.stream(generator, 40))

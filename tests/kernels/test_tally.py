@@ -174,7 +174,7 @@ def make_step(draw: Any, water: dict[int, int]) -> tuple[TallyStep, TokenLog]:
     return step, log
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(data=st.data(), num_rows=st.sampled_from([4, 8, 64]), kept=st.sampled_from([(1, 1), (1, 0), (0, 1), (0, 0)]))
 def test_every_token_counts_once_where_it_belongs(tally: Any, data: Any, num_rows: int, kept: tuple[int, int]) -> None:
     books = Books(num_rows=num_rows, has_stats=bool(kept[0]), has_summaries=bool(kept[1]))
