@@ -77,7 +77,7 @@ def test_tables_and_lines_say_figures_and_reasons():
     ]
     record = record_of("made", Reproduced(paper=PAPER, parts=parts, arms={"run": result.to_json()}), {})
     assert "| whole | figure 0.500 [" in parts_table(record)
-    assert "| rest (noted) | figure cannot be computed: why | not judged, beside |" in parts_table(record)
+    assert "| rest (noted) | figure cannot be computed: why | not judged, beside |  |  |" in parts_table(record)
     header, _, row = arms_table(record).splitlines()
     assert header == "| right answers | none | method | matched random |"
     assert row.startswith("| run: facts | 6 of 8, 75.0 % [")

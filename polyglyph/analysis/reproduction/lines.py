@@ -57,8 +57,9 @@ def parts_table(document: Document) -> str:
         beside = "; ".join(f"{words}: {cell(figure)}" for words, figure in part.get("beside", {}).items())
         note = f" ({part['note']})" if part.get("note") else ""
         reached = REACHED[part["reached"]] + ("" if part["decides"] else ", beside")
-        rows.append((part["part"] + note, figures, reached, beside))
-    return table(("setting", "figures", "reached", "beside"), rows)
+        over = cell(part["over_random"]) if "over_random" in part else ""
+        rows.append((part["part"] + note, figures, reached, over, beside))
+    return table(("setting", "figures", "reached", "over the random controls", "beside"), rows)
 
 
 def arms_table(document: Document) -> str:
