@@ -14,6 +14,8 @@ from polyglyph.analysis.evidence.model_shape import ModelShape
 
 LARGEST = 2**53
 """Up to here float64 holds every whole number, so that dividing counts loses nothing."""
+NO_SCRIPT = ("Zyyy", "Zzzz")
+"""Scripts of what has none: digits, punctuation, template tokens, and tokens that found no free group."""
 COLUMNS = ("sequence", "item", "request_script", "script", "phase", "plan", "tag")
 """Labels that every row has; labels of the user's own come after them."""
 

@@ -3,6 +3,7 @@
 import typer
 
 from polyglyph.analysis.identification.cli.ask import ask
+from polyglyph.analysis.identification.cli.clusters import clusters
 from polyglyph.analysis.identification.cli.contrast import contrast
 from polyglyph.analysis.identification.cli.core_experts import core_experts
 from polyglyph.analysis.identification.cli.finishing import finished
@@ -25,6 +26,7 @@ app = typer.Typer(
     help="Find the experts of a behaviour, and write a plan, an expert set or a table.",
 )
 app.command("ask")(ask)
+app.command("clusters")(finished(clusters))
 app.command("contrast")(finished(contrast))
 app.command("core-experts")(finished(core_experts))
 app.command("inconsistency")(finished(inconsistency))

@@ -10,12 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from polyglyph.analysis.evidence.counts import Groups
+from polyglyph.analysis.quantities.clusters import Clusters, clusters_of
 from polyglyph.analysis.quantities.entropy import layer_percentile_LE, script_entropy_LE
 from polyglyph.analysis.quantities.reasons import NEVER_SELECTED, ONE_GROUP
 from polyglyph.analysis.quantities.selection import lift_GLE
 from polyglyph.analysis.quantities.shared import shared_LE, why_none_can_be_shared
 from polyglyph.analysis.quantities.signatures import Signatures, signatures
-from polyglyph.analysis.report.clusters import Clusters, clusters_of
 from polyglyph.analysis.statistics.figure import Missing
 
 Array = NDArray[np.float64]

@@ -11,14 +11,13 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from polyglyph.analysis.evidence.checks import NO_SCRIPT
 from polyglyph.analysis.evidence.counts import Counts, Groups
 from polyglyph.analysis.evidence.errors import EvidenceError
 from polyglyph.analysis.evidence.joining import join_counts
 from polyglyph.analysis.evidence.reading import read_evidence
 from polyglyph.contract.sums import SUMMED
 
-NO_SCRIPT = ("Zyyy", "Zzzz")
-"""Scripts of what has none: digits, punctuation, template tokens, and tokens that found no free group."""
 SCRIPT_COLUMNS = ("script", "request_script")
 SHOWN_FINGERPRINT = 19
 NONE = "none"

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from polyglyph.analysis.report.clusters import order_of_groups, shares_of_groups
+from polyglyph.analysis.quantities.clusters import order_of_groups, shares_of_groups
 from polyglyph.analysis.report.figures.drawing import draw_map, limit_of, new_figure, say_instead
 from polyglyph.analysis.report.findings import Findings
 from polyglyph.analysis.report.token_document import shares_together

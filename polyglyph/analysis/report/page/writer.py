@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from polyglyph.analysis.report.clusters import order_of_groups
+from polyglyph.analysis.quantities.clusters import order_of_groups
 from polyglyph.analysis.report.document import Document, set_name
 from polyglyph.analysis.report.findings import Findings
 from polyglyph.analysis.report.page.arrays import arrays_of

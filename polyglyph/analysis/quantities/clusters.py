@@ -99,8 +99,9 @@ def _means(share_CG: Array) -> tuple[NDArray[np.int64], Array]:
     from scipy.cluster.vq import kmeans2
 
     distinct, label_C = np.unique(share_CG, axis=0, return_inverse=True)
-    number = min(4 * share_CG.shape[1] + 4, MOST, max(2, len(share_CG) // FEWEST))
-    if len(distinct) <= number:
+    most = min(4 * share_CG.shape[1] + 4, MOST)
+    if len(distinct) <= most:
         return label_C.reshape(-1), distinct
+    number = min(most, max(2, len(share_CG) // FEWEST))
     mean_KG, label_C = kmeans2(share_CG, number, iter=50, minit="++", rng=SEED, missing="warn")
     return label_C, mean_KG
