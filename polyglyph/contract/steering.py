@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Discriminator, Field, Tag, ValidationError
+from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag, ValidationError
 
 from polyglyph.contract.base import Document, Location, as_request_error, digest
 from polyglyph.contract.edits import MAX_STRENGTH
@@ -14,6 +14,9 @@ PAYLOAD_KEY = "polyglyph"
 """Key of the payload in `SamplingParams.extra_args`; callers may not set it over HTTP."""
 ORIGIN_KEY = "polyglyph_origin"
 """Key of what tells one sequence of a request from another there: request id and number of the sequence."""
+
+MAX_PLANS = 8
+"""Plans that one request can name."""
 
 Strength = Annotated[float, Field(ge=-MAX_STRENGTH, le=MAX_STRENGTH)]
 
@@ -34,15 +37,23 @@ def _refuse_plan_twice(names: tuple[str, ...]) -> tuple[str, ...]:
     return names
 
 
+def _refuse_number(names: Any) -> Any:
+    if isinstance(names, list | tuple) and not 2 <= len(names) <= MAX_PLANS:
+        raise ValueError(f"expected 2 to {MAX_PLANS} plans, got {len(names)}; one plan is named without a list")
+    return names
+
+
 def _kind_of_plan(value: Any) -> str | None:
     if isinstance(value, str):
         return "name"
     return "names" if isinstance(value, list | tuple) else None
 
 
-MAX_PLANS = 8
 PlanNames = Annotated[
-    tuple[str, ...], Field(min_length=2, max_length=MAX_PLANS, strict=False), AfterValidator(_refuse_plan_twice)
+    tuple[str, ...],
+    Field(min_length=2, max_length=MAX_PLANS, strict=False),
+    AfterValidator(_refuse_plan_twice),
+    BeforeValidator(_refuse_number),
 ]
 PlanField = Annotated[
     Annotated[str, Tag("name")] | Annotated[PlanNames, Tag("names")],

@@ -101,9 +101,9 @@ async def test_a_composition_takes_edits_dials_and_fingerprints_too(stocked: htt
 @pytest.mark.parametrize(
     ("value", "param", "code", "words"),
     [
-        ({"plan": ["a"]}, "steering.plan", "invalid_steering", "at least 2"),
-        ({"plan": []}, "steering.plan", "invalid_steering", "at least 2"),
-        ({"plan": [f"{name}" for name in range(9)]}, "steering.plan", "invalid_steering", "at most 8"),
+        ({"plan": ["a"]}, "steering.plan", "invalid_steering", "expected 2 to 8 plans"),
+        ({"plan": []}, "steering.plan", "invalid_steering", "expected 2 to 8 plans"),
+        ({"plan": [f"{name}" for name in range(9)]}, "steering.plan", "invalid_steering", "got 9"),
         ({"plan": ["a", 3]}, "steering.plan[1]", "invalid_steering", "string"),
         ({"plan": ["a", "a"]}, "steering.plan", "invalid_steering", "twice"),
         ({"plan": 3}, "steering.plan", "invalid_steering", "a list of 2 to 8"),
