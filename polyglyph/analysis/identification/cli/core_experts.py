@@ -4,8 +4,7 @@ from typing import Annotated
 
 import typer
 
-from polyglyph.analysis.evaluation.options import words_of
-from polyglyph.analysis.identification.cli.evidence import beside_scripts, read
+from polyglyph.analysis.identification.cli.evidence import beside_scripts, read, sides_of
 from polyglyph.analysis.identification.cli.options import (
     ALL_PHASES,
     DEFAULT_FDR,
@@ -24,7 +23,6 @@ from polyglyph.analysis.identification.cli.options import (
     Value,
     layers_of,
     phases_of,
-    spans_of,
 )
 from polyglyph.analysis.identification.identified import Identified
 
@@ -60,17 +58,11 @@ def core_experts(
     from polyglyph.analysis.identification.choosing import Choosing
     from polyglyph.analysis.identification.core_experts import identify
     from polyglyph.analysis.identification.editing import Editing
-    from polyglyph.analysis.identification.sides import Sides
 
     if op is None and (value is not None or renormalize is not None):
         raise typer.BadParameter("--value and --renormalize are of an operation: name it with --op")
     counts = read(evidence, labels)
-    sides = Sides(
-        column=by,
-        first=words_of(positive, "--positive"),
-        second=words_of(negative, "--negative") if negative else (),
-        spans=spans_of(span),
-    )
+    sides = sides_of(by, ("--positive", positive), ("--negative", negative), span)
     found = identify(
         counts,
         sides,

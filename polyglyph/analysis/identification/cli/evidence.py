@@ -4,6 +4,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from polyglyph.analysis.evaluation.options import words_of
+from polyglyph.analysis.identification.cli.options import spans_of
 from polyglyph.analysis.identification.identified import Identified
 
 if TYPE_CHECKING:
@@ -19,6 +21,18 @@ def read(path: Path, labels: Path | None) -> "Counts":
     from polyglyph.analysis.evidence.reading import read_evidence
 
     return read_evidence(path, labels=labels)
+
+
+def sides_of(column: str, first: tuple[str, str], second: tuple[str, str | None], span: str | None) -> "Sides":
+    """Read what is compared: for each side its option's name and value; without a second value all other groups."""
+    from polyglyph.analysis.identification.sides import Sides
+
+    return Sides(
+        column=column,
+        first=words_of(first[1], first[0]),
+        second=words_of(second[1], second[0]) if second[1] else (),
+        spans=spans_of(span),
+    )
 
 
 def beside_scripts(

@@ -4,8 +4,7 @@ from typing import Annotated
 
 import typer
 
-from polyglyph.analysis.evaluation.options import words_of
-from polyglyph.analysis.identification.cli.evidence import beside_scripts, read
+from polyglyph.analysis.identification.cli.evidence import beside_scripts, read, sides_of
 from polyglyph.analysis.identification.cli.options import (
     ALL_PHASES,
     DEFAULT_FDR,
@@ -25,7 +24,6 @@ from polyglyph.analysis.identification.cli.options import (
     editing_of,
     layers_of,
     phases_of,
-    spans_of,
 )
 from polyglyph.analysis.identification.identified import Identified
 
@@ -58,15 +56,9 @@ def risk_difference(
     """
     from polyglyph.analysis.identification.choosing import Choosing
     from polyglyph.analysis.identification.risk_difference import DEFAULT_EDITING, identify
-    from polyglyph.analysis.identification.sides import Sides
 
     counts = read(evidence, labels)
-    sides = Sides(
-        column=by,
-        first=words_of(first, "--first"),
-        second=words_of(second, "--second") if second else (),
-        spans=spans_of(span),
-    )
+    sides = sides_of(by, ("--first", first), ("--second", second), span)
     found = identify(
         counts,
         sides,

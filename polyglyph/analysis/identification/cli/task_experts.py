@@ -5,8 +5,7 @@ from typing import Annotated
 
 import typer
 
-from polyglyph.analysis.evaluation.options import words_of
-from polyglyph.analysis.identification.cli.evidence import beside_scripts, read
+from polyglyph.analysis.identification.cli.evidence import beside_scripts, read, sides_of
 from polyglyph.analysis.identification.cli.options import (
     ALL_PHASES,
     CHOOSING,
@@ -27,7 +26,6 @@ from polyglyph.analysis.identification.cli.options import (
     editing_of,
     layers_of,
     phases_of,
-    spans_of,
 )
 from polyglyph.analysis.identification.identified import Identified
 
@@ -72,18 +70,12 @@ def task_experts(
     the logits.
     """
     from polyglyph.analysis.identification.choosing import Choosing
-    from polyglyph.analysis.identification.sides import Sides
     from polyglyph.analysis.identification.task_experts import DEFAULT_EDITING, identify
 
     if bands is not None and layers is not None:
         raise typer.BadParameter("--bands finds the layers that --layers names: give one of them")
     counts = read(evidence, labels)
-    sides = Sides(
-        column=by,
-        first=words_of(task, "--task"),
-        second=words_of(plain, "--plain") if plain else (),
-        spans=spans_of(span),
-    )
+    sides = sides_of(by, ("--task", task), ("--plain", plain), span)
     found = identify(
         counts,
         sides,
